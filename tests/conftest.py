@@ -1,0 +1,19 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of optional real slides; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("WSI_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "slides").is_dir():
+        pytest.skip("no shared data: set WSI_SHARED_DATA to a folder that holds slides/")
+    return folder

@@ -1,0 +1,85 @@
+"""How do probabilities become one label map?
+
+1. A pixel takes the class of its largest probability; on a tie, the first of them.
+2. Outside the tissue mask every pixel is background: pen on glass is no tumour.
+
+Both are decided pixel by pixel from the stored (quantised) probabilities, so the label map
+can be recomputed from the store and does not depend on how the plane was cut up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from wsi_pipeline.classes import BACKGROUND
+from wsi_pipeline.geometry import Box, Grid
+
+
+def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities in [0, 1] as ``round(255 · p)``; the error is at most 1/510."""
+    scaled = np.clip(probabilities, 0.0, 1.0) * np.float32(255.0)
+    rounded: NDArray[np.uint8] = np.floor(scaled + np.float32(0.5)).astype(np.uint8)
+    return rounded
+
+
+def label_map(probabilities: NDArray[np.uint8], *, tissue: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Class of each pixel.
+
+    Parameters
+    ----------
+    probabilities : (C, Y, X) uint8
+        As stored: ``round(255 · p)``.
+    tissue : (Y, X) bool
+        Tissue mask on the same plane.
+
+    Returns
+    -------
+    (Y, X) uint8
+        Index of the class.
+    """
+    labels = np.argmax(probabilities, axis=0).astype(np.uint8)
+    return np.where(tissue, labels, np.uint8(BACKGROUND))
+
+
+def tissue_within(
+    box: Box, *, grid: Grid, sections: NDArray[np.uint8], sections_grid: Grid
+) -> NDArray[np.bool_]:
+    """Tissue mask of a box on a fine plane, from section ids on a coarse one.
+
+    The coarse mask is widened by one of its pixels first, so that the staircase of its
+    border never cuts tissue off.
+
+    Parameters
+    ----------
+    box
+        Box on ``grid``.
+    grid
+        Fine plane.
+    sections : (Y, X) uint8
+        Section ids, 0 on glass, on ``sections_grid``.
+    sections_grid
+        Coarse plane.
+
+    Returns
+    -------
+    (Y, X) bool
+        Mask of the box's shape.
+    """
+    coarse = sections_grid.covering(box, grid).expanded(2) & sections_grid.box
+    mask = ndimage.binary_dilation(sections[coarse.slices] > 0, np.ones((3, 3), bool))
+    rows = _coarse_index(np.arange(box.top, box.bottom), grid, sections_grid, axis=0)
+    columns = _coarse_index(np.arange(box.left, box.right), grid, sections_grid, axis=1)
+    inside: NDArray[np.bool_] = mask[np.ix_(rows - coarse.top, columns - coarse.left)]
+    return inside
+
+
+def _coarse_index(
+    index: NDArray[np.int64], fine: Grid, coarse: Grid, *, axis: int
+) -> NDArray[np.int64]:
+    """Coarse pixel that holds the centre of each fine pixel along one axis."""
+    offset_um = fine.origin_um[axis] - coarse.origin_um[axis]
+    place = ((index + 0.5) * fine.mpp + offset_um) / coarse.mpp
+    pixel: NDArray[np.int64] = np.floor(place).astype(np.int64)
+    return pixel.clip(0, coarse.shape[axis] - 1)

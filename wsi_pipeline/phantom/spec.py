@@ -1,0 +1,211 @@
+"""Which slide shall be painted?
+
+1. `PhantomSpec` holds every choice; two equal specs paint the same bytes.
+2. `sample_spec` draws what the caller leaves open from priors for scalp skin.
+
+The priors and where each of them comes from are listed in ``docs/phantom.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wsi_pipeline.errors import ConfigError
+
+Section = Literal["vertical", "horizontal"]
+Architecture = Literal["none", "solid", "cord", "solid-cord"]
+Grade = Literal[1, 2, 3]
+
+# Mean and standard deviation of the nuclear profile area per grade, µm².
+NUCLEAR_AREA_UM2: dict[int, tuple[float, float]] = {1: (45.0, 11.0), 2: (62.0, 21.0), 3: (86.0, 40.0)}
+# Depth that must remain between the dermo-subcutaneous junction and the deep margin, µm.
+MIN_FAT_UM = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomSpec:
+    """Everything that decides what a phantom looks like.
+
+    Layers draw from separate random streams of the same seed, so two specs that differ in
+    one field only are a counterfactual pair: the skin stays, the lesion changes.
+    """
+
+    seed: int
+    """Root of every random stream."""
+    section: Section = "vertical"
+    """Plane of the cut: perpendicular to the skin surface, or parallel to it."""
+    width_mm: float = 4.0
+    """Width of the painted glass, mm."""
+    height_mm: float = 3.0
+    """Height of the painted glass, mm."""
+    mpp: float = 0.5
+    """Width of a pixel, µm; 0.5 is the common 20x scan."""
+    margin_mm: float = 0.15
+    """Bare glass around the section, mm."""
+    rotation_deg: float = 0.0
+    """Clockwise turn of the section on the glass, degrees."""
+    with_epidermis: bool = True
+    """Whether a vertical section carries its epidermis; False is an eroded surface."""
+    with_subcutis: bool = True
+    """Whether a vertical section reaches the fat; False is a superficial biopsy."""
+    dermis_mm: float | None = None
+    """Distance of the two junctions, mm; None draws it from the prior, as far as it fits."""
+    epidermis_um: float = 75.0
+    """Mean thickness of the living epidermis, µm."""
+    rete_wavelength_um: float = 130.0
+    """Mean distance of rete ridges, µm."""
+    rete_amplitude_um: float = 40.0
+    """Height of rete ridges away from the lesion, µm."""
+    corneum_um: float = 16.0
+    """Thickness of the compact stratum corneum, µm."""
+    follicles_per_mm: float = 0.6
+    """Follicles met per mm of a vertical section."""
+    inflammation: float = 0.3
+    """Extent of lymphocyte patches, 0 (none) to 1."""
+    architecture: Architecture = "none"
+    """Growth pattern of the tumour."""
+    depth_span: tuple[float, float] = (0.06, 1.0)
+    """Relative depths between which tumour may lie; above 1 it invades the fat."""
+    lateral_span: float = 0.7
+    """Share of the section's width over which tumour may lie."""
+    tumour_density: float = 0.5
+    """Wanted share of the lesion's area that is tumour; the truth holds the achieved one."""
+    grade: Grade = 2
+    """Nuclear grade: decides size, variation and chromatin of tumour nuclei."""
+    haematoxylin: float = 1.0
+    """Strength of the haematoxylin relative to the reference."""
+    eosin: float = 1.0
+    """Strength of the eosin relative to the reference."""
+    stain_rotation_deg: float = 0.0
+    """Turn of both stain vectors within their plane, degrees; a different dye batch."""
+    glass_rgb: tuple[int, int, int] = (244, 242, 244)
+    """Colour of bare glass."""
+    psf_um: float = 0.35
+    """Standard deviation of the optical blur, µm."""
+    noise: float = 0.008
+    """Standard deviation of the sensor noise, share of full scale."""
+    jpeg_quality: int = 85
+    """Quality at which the slide file is to be written."""
+
+    def __post_init__(self) -> None:
+        faults = [text for wrong, text in _faults(self) if wrong]
+        if faults:
+            raise ConfigError("phantom spec: " + "; ".join(faults))
+
+
+def _faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
+    """Conditions that must not hold, each with the sentence that names it."""
+    depth_low, depth_high = spec.depth_span
+    edge_mm = min(spec.width_mm, spec.height_mm)
+    return [
+        (spec.seed < 0, f"'seed' must not be negative, not {spec.seed}"),
+        (not 0.1 <= spec.mpp <= 2.0, f"'mpp' must lie in 0.1 to 2 µm, not {spec.mpp}"),
+        (
+            edge_mm - 2 * spec.margin_mm < 0.5,
+            "'width_mm' and 'height_mm' must leave 0.5 mm of tissue between the margins",
+        ),
+        (
+            not 0 <= depth_low < depth_high <= 1.5,
+            f"'depth_span' must rise within 0 to 1.5, not {spec.depth_span}",
+        ),
+        (not 0 < spec.lateral_span <= 1, f"'lateral_span' must lie in 0 to 1, not {spec.lateral_span}"),
+        (
+            not 0 < spec.tumour_density < 1,
+            f"'tumour_density' must lie between 0 and 1, not {spec.tumour_density}",
+        ),
+        (spec.grade not in NUCLEAR_AREA_UM2, f"'grade' must be 1, 2 or 3, not {spec.grade}"),
+    ]
+
+
+def section_extent_um(spec: PhantomSpec) -> tuple[float, float]:
+    """Lateral and vertical extent of the unturned section that fits the glass, µm.
+
+    Returns
+    -------
+    tuple of float
+        ``(across, down)`` in the section's own frame; turned by ``rotation_deg`` it keeps
+        ``margin_mm`` to every edge of the glass.
+    """
+    wide, high = (1000.0 * (edge - 2 * spec.margin_mm) for edge in (spec.width_mm, spec.height_mm))
+    turn = math.radians(spec.rotation_deg)
+    cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
+    shrink = min(wide / (wide * cos + high * sin), high / (wide * sin + high * cos))
+    return wide * shrink, high * shrink
+
+
+def sample_spec(
+    seed: int,
+    *,
+    section: Section = "vertical",
+    architecture: Architecture = "solid-cord",
+    grade: Grade | None = None,
+    width_mm: float = 4.0,
+    height_mm: float = 3.0,
+) -> PhantomSpec:
+    """Draw a plausible slide.
+
+    Parameters
+    ----------
+    seed
+        Root of the draw and of the phantom itself.
+    section, architecture
+        What the slide is to show.
+    grade
+        Nuclear grade; None draws it.
+    width_mm, height_mm
+        Size of the painted glass, mm.
+
+    Returns
+    -------
+    PhantomSpec
+        Change single fields with `dataclasses.replace`.
+    """
+    rng = np.random.default_rng([seed, 0])
+    tint = rng.integers(238, 249)
+    return PhantomSpec(
+        seed=seed,
+        section=section,
+        architecture=architecture,
+        width_mm=width_mm,
+        height_mm=height_mm,
+        grade=grade or _as_grade(int(rng.integers(1, 4))),
+        rotation_deg=float(rng.normal(0.0, 4.0)),
+        epidermis_um=_log_normal(rng, mean=75.0, sd=18.0, bounds=(45.0, 130.0)),
+        rete_wavelength_um=float(rng.uniform(80.0, 200.0)),
+        rete_amplitude_um=float(rng.uniform(20.0, 70.0)),
+        corneum_um=float(rng.uniform(8.0, 25.0)),
+        inflammation=float(rng.uniform(0.1, 0.6)),
+        depth_span=(float(rng.uniform(0.03, 0.12)), float(rng.choice([0.6, 0.85, 1.0, 1.1]))),
+        lateral_span=float(rng.uniform(0.5, 0.95)),
+        tumour_density=_draw_density(rng, architecture),
+        haematoxylin=float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4)),
+        eosin=float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4)),
+        stain_rotation_deg=float(rng.normal(0.0, 3.0)),
+        glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
+    )
+
+
+def _as_grade(number: int) -> Grade:
+    """Narrow an integer to the type of a grade."""
+    if number == 1:
+        return 1
+    return 2 if number == 2 else 3
+
+
+def _draw_density(rng: np.random.Generator, architecture: Architecture) -> float:
+    """Share of the lesion that is tumour: nests pack more densely than cords."""
+    low, high = {"cord": (0.2, 0.35), "solid": (0.5, 0.7)}.get(architecture, (0.35, 0.55))
+    return float(rng.uniform(low, high))
+
+
+def _log_normal(
+    rng: np.random.Generator, *, mean: float, sd: float, bounds: tuple[float, float]
+) -> float:
+    """Draw from the log-normal of that mean and standard deviation, clipped to the bounds."""
+    spread = math.sqrt(math.log1p((sd / mean) ** 2))
+    value = rng.lognormal(math.log(mean) - spread * spread / 2, spread)
+    return float(np.clip(value, *bounds))

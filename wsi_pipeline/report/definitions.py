@@ -1,0 +1,127 @@
+"""What does each measurement mean, in one line?
+
+1. `DEFINITIONS` lists the measurements in the order in which a reader wants them.
+2. `definition_of` also answers for a name that is not in the list, so that a new
+   measurement is shown before this page has learnt to explain it.
+
+The full definitions are in ``docs/measurements.md``, under the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from wsi_pipeline.classes import CLASS_NAMES
+
+Form = Literal["quantity", "percent"]
+
+
+class Definition(NamedTuple):
+    """How one measurement is called, explained and printed.
+
+    ``percent`` prints a number between 0 and 1 as %.
+    """
+
+    title: str
+    text: str
+    form: Form = "quantity"
+
+
+DEFINITIONS: dict[str, Definition] = {
+    "section_orientation": Definition(
+        "Section orientation",
+        "Whether the cut runs across the layers of the skin (vertical) or along them (horizontal).",
+    ),
+    "orientation_confidence": Definition(
+        "Confidence of the orientation",
+        "How clearly the layers speak for that orientation; not a calibrated probability.",
+        "percent",
+    ),
+    "tissue_area_mm2": Definition("Tissue area", "Area of all sections on the slide together."),
+    "area_tumour_mm2": Definition("Tumour area", "Area that was segmented as tumour."),
+    "tumour_tissue_fraction": Definition(
+        "Tumour share of tissue", "Tumour area divided by tissue area.", "percent"
+    ),
+    "infiltration_fraction": Definition(
+        "Infiltration fraction",
+        "Tumour area in the dermal compartment divided by the area of that compartment.",
+        "percent",
+    ),
+    "relative_depth_max": Definition(
+        "Deepest tumour, relative",
+        "Deepest tumour on the way from the dermo-epidermal junction (0 %) to the "
+        "dermo-subcutaneous junction (100 %).",
+        "percent",
+    ),
+    "depth_max_um": Definition(
+        "Deepest tumour", "Greatest depth of tumour below the dermo-epidermal junction."
+    ),
+    "occupancy_profile": Definition(
+        "Depth profile",
+        "Share of each band of relative depth that is tumour, from the dermo-epidermal to the "
+        "dermo-subcutaneous junction.",
+        "percent",
+    ),
+    "top_bottom_log2": Definition(
+        "Top–bottom balance",
+        "log₂ of tumour area in the upper over the lower half of the dermis: 0 balanced, "
+        "1 twice as much above, −1 twice as much below.",
+    ),
+    "dermal_compartment_area_mm2": Definition(
+        "Dermal compartment",
+        "Area between the two junctions, tumour and adnexa included; not the area of the class "
+        "dermis.",
+    ),
+    "dermal_thickness_median_um": Definition(
+        "Dermal thickness, median",
+        "Distance between the two junctions; not corrected for shrinkage or an oblique cut.",
+    ),
+    "epidermis_length_mm": Definition(
+        "Epidermis length", "Length of the dermo-epidermal junction, smoothed over rete ridges."
+    ),
+    "dsj_interpolated_fraction": Definition(
+        "Interpolated lower junction",
+        "Share of the dermo-subcutaneous junction that was bridged where no fat was seen.",
+        "percent",
+    ),
+}
+
+PROFILE = "occupancy_profile"
+
+HEADLINES: tuple[str, ...] = tuple(name for name in DEFINITIONS if name != PROFILE)
+"""Measurements of one number or word each: the fixed columns of the cohort's table."""
+
+GLANCE: tuple[str, ...] = (
+    "section_orientation",
+    "area_tumour_mm2",
+    "infiltration_fraction",
+    "relative_depth_max",
+    "depth_max_um",
+)
+"""The few that stand above everything else."""
+
+
+def definition_of(name: str) -> Definition:
+    """Explain a measurement, if need be by its name alone.
+
+    Examples
+    --------
+    >>> definition_of("nest_count").title
+    'Nest count'
+    """
+    known = DEFINITIONS.get(name)
+    if known is not None:
+        return known
+    stem = name.removeprefix("area_").removesuffix("_mm2")
+    if name == f"area_{stem}_mm2" and stem in CLASS_NAMES:
+        return Definition(f"{stem.capitalize()} area", f"Area that was segmented as {stem}.")
+    title = name.replace("_", " ")
+    form: Form = "percent" if name.endswith("_fraction") else "quantity"
+    return Definition(title[:1].upper() + title[1:], "", form)
+
+
+def reading_order(names: Iterable[str]) -> list[str]:
+    """Sort names as a reader wants them: the defined ones first, others by alphabet."""
+    rank = {name: place for place, name in enumerate(DEFINITIONS)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))

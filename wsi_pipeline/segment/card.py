@@ -1,0 +1,223 @@
+"""What does a model say about itself?
+
+1. A model is a folder with a ``model.toml``, its weights, and a ``CARD.md`` for people.
+2. `read_card` parses the file into a frozen `ModelCard` and checks everything that can be
+   checked without loading the network: fields, classes, numbers, the weights' checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wsi_pipeline.classes import CLASS_NAMES
+from wsi_pipeline.errors import ModelMismatchError
+
+CARD_NAME = "model.toml"
+_TEXT = ("id", "version", "licence", "training_data", "intended_use", "limits")
+_NUMBERS = ("mpp", "stride_px", "halo_px")
+_LOADERS = ("builtin", "torch-export")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model needs, what it gives, and what it is not for.
+
+    Parameters
+    ----------
+    folder
+        Where the card was read.
+    id, version, licence
+        Name, version and SPDX licence of the weights.
+    mpp
+        Pixel width the network expects, µm.
+    stride_px, halo_px
+        Coarsest stride inside the network and context it needs on each side, in pixels at
+        ``mpp``.
+    mean, std
+        Per-channel normalisation of RGB in [0, 1]: the network sees ``(rgb - mean) / std``.
+    architecture, parameters
+        Name and arguments of a built-in architecture; empty for a ``torch-export`` archive.
+    weights_file, weights_sha256
+        Weights inside the folder; None for a model without learnt weights.
+    training_data, intended_use, limits
+        Plain words for the reader of a report.
+    """
+
+    folder: Path
+    id: str
+    version: str
+    licence: str
+    loader: str
+    mpp: float
+    stride_px: int
+    halo_px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    architecture: str
+    weights_file: str | None
+    weights_sha256: str | None
+    training_data: str
+    intended_use: str
+    limits: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether nothing in the model was learnt from examples."""
+        return self.weights_file is None
+
+    @property
+    def weights_path(self) -> Path | None:
+        """Path of the weights, if the model has any."""
+        return self.folder / self.weights_file if self.weights_file else None
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of card and weights together: what provenance records."""
+        digest = hashlib.sha256((self.folder / CARD_NAME).read_bytes())
+        digest.update((self.weights_sha256 or "").encode())
+        return digest.hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a report says about the model."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "sha256": self.sha256,
+            "licence": self.licence,
+            "mpp": self.mpp,
+            "is_baseline": self.is_baseline,
+            "training_data": self.training_data,
+            "intended_use": self.intended_use,
+            "limits": self.limits,
+        }
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check the card of the model in ``folder``.
+
+    Raises
+    ------
+    ModelMismatchError
+        If the card is missing, not TOML, incomplete or contradictory, or if the weights are
+        missing or do not have the stated checksum.  All faults of a card are named at once.
+    """
+    path = folder / CARD_NAME
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as fault:
+        raise ModelMismatchError(
+            f"model '{folder.name}' has no {CARD_NAME} in {folder}; give a model id under "
+            "models/ or a folder that holds one"
+        ) from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ModelMismatchError(f"{path} is not valid TOML: {fault}") from fault
+    faults = _faults(raw)
+    if faults:
+        raise ModelMismatchError(f"{path}: " + "; ".join(faults))
+    card = _card(folder, raw)
+    _check_weights(card)
+    return card
+
+
+def _faults(raw: Mapping[str, Any]) -> list[str]:
+    faults = [f"'{name}' must be a text" for name in _TEXT if not isinstance(raw.get(name), str)]
+    faults += [
+        f"'{name}' must be a number not below {0 if name == 'halo_px' else 'zero, nor zero'}"
+        for name in _NUMBERS
+        if not _is_number(raw.get(name), above=-1 if name == "halo_px" else 0)
+    ]
+    if tuple(raw.get("classes", ())) != CLASS_NAMES:
+        faults.append(f"'classes' must be {', '.join(CLASS_NAMES)}, in this order")
+    if raw.get("loader") not in _LOADERS:
+        faults.append(f"'loader' must be one of {', '.join(_LOADERS)}")
+    if raw.get("loader") == "torch-export" and "weights" not in raw:
+        faults.append("a torch-export model needs a [weights] table")
+    if raw.get("loader") == "builtin" and not isinstance(
+        _table(raw, "architecture").get("name"), str
+    ):
+        faults.append("a builtin model needs an [architecture] table with a 'name'")
+    faults += [
+        f"'normalisation.{name}' must be three numbers"
+        for name in ("mean", "std")
+        if not _is_triple(_table(raw, "normalisation").get(name))
+    ]
+    if "weights" in raw:
+        faults += _weights_faults(_table(raw, "weights"))
+    return faults
+
+
+def _weights_faults(weights: Mapping[str, Any]) -> list[str]:
+    faults = [
+        f"'weights.{name}' must be a text"
+        for name in ("file", "sha256")
+        if not isinstance(weights.get(name), str)
+    ]
+    if not faults and Path(weights["file"]).name != weights["file"]:
+        faults.append("'weights.file' must be a file name inside the model's folder")
+    return faults
+
+
+def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = raw.get(name, {})
+    return table if isinstance(table, dict) else {}
+
+
+def _is_number(value: object, *, above: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > above
+
+
+def _is_triple(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(item, int | float) for item in value)
+    )
+
+
+def _triple(values: list[float]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
+    architecture = dict(_table(raw, "architecture"))
+    weights = _table(raw, "weights")
+    normalisation = raw["normalisation"]
+    return ModelCard(
+        folder=folder,
+        **{name: raw[name].strip() for name in _TEXT},
+        loader=raw["loader"],
+        mpp=float(raw["mpp"]),
+        stride_px=int(raw["stride_px"]),
+        halo_px=int(raw["halo_px"]),
+        mean=_triple(normalisation["mean"]),
+        std=_triple(normalisation["std"]),
+        architecture=architecture.pop("name", ""),
+        parameters=architecture,
+        weights_file=weights.get("file"),
+        weights_sha256=weights.get("sha256"),
+    )
+
+
+def _check_weights(card: ModelCard) -> None:
+    """Compare the weights with the checksum in the card before anything opens them."""
+    if card.weights_path is None:
+        return
+    try:
+        with card.weights_path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as fault:
+        raise ModelMismatchError(
+            f"model '{card.id}': weights {card.weights_path} cannot be read ({fault.strerror})"
+        ) from fault
+    if actual != card.weights_sha256:
+        raise ModelMismatchError(
+            f"model '{card.id}': {card.weights_path.name} has sha256 {actual}, the card says "
+            f"{card.weights_sha256}; fetch the weights again or correct the card"
+        )

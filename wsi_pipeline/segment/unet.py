@@ -1,0 +1,80 @@
+"""What does a small U-Net look like?
+
+A fully convolutional encoder-decoder without global context: its receptive field is finite,
+so a halo of `receptive_halo_px` makes tiled inference equal to inference at once.
+
+References
+----------
+Ronneberger, Fischer & Brox 2015, doi:10.1007/978-3-319-24574-4_28.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3 × 3 convolutions, each followed by batch normalisation and ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        layers: list[nn.Module] = []
+        for source in (channels_in, channels_out):
+            layers += [
+                nn.Conv2d(source, channels_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels_out),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class UNet(nn.Module):
+    """RGB (N, 3, Y, X) in, logits (N, C, Y, X) out; Y and X multiples of ``2 ** depth``.
+
+    Parameters
+    ----------
+    width
+        Channels at full resolution; each step down doubles them.
+    depth
+        Number of steps down.
+    classes
+        Number of output channels.
+    """
+
+    def __init__(self, *, width: int, depth: int, classes: int) -> None:
+        super().__init__()
+        widths = [width << step for step in range(depth + 1)]
+        self.down = nn.ModuleList(
+            DoubleConv(source, target)
+            for source, target in zip([3, *widths[:-1]], widths, strict=True)
+        )
+        self.up = nn.ModuleList(
+            DoubleConv(deep + skip, skip)
+            for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Logits of normalised RGB."""
+        skips: list[Tensor] = []
+        plane = self.down[0](rgb)
+        for block in self.down[1:]:
+            skips.append(plane)
+            plane = block(self.pool(plane))
+        for block in self.up:
+            plane = block(torch.cat((self.enlarge(plane), skips.pop()), dim=1))
+        logits: Tensor = self.head(plane)
+        return logits
+
+
+def receptive_halo_px(depth: int) -> int:
+    """Pixels of context on each side that decide an output pixel of `UNet`.
+
+    Every level adds two 3 × 3 convolutions on the way down and two on the way up, each one
+    pixel of that level wide; pooling and nearest enlarging reach at most one stride further.
+    """
+    strides = [1 << step for step in range(depth + 1)]
+    convolutions = sum(4 * stride for stride in strides[:-1]) + 2 * strides[-1]
+    return convolutions + strides[-1] - 1

@@ -1,0 +1,236 @@
+"""Which boxes do we read, and which part of each do we keep?
+
+1. The plane is cut into square *write boxes* on chunk borders; they partition it exactly.
+2. A write box that shows no tissue is left out.
+3. Each write box gets a *read box*: the write box plus the network's halo, its corners
+   moved outwards to multiples of the network's stride.  It may reach beyond the plane;
+   what lies there is padding.
+
+The plan is a frozen value that does no I/O.  Because a halo covers the network's receptive
+field and read boxes start on its stride, a plane computed tile by tile equals the plane
+computed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.errors import TilePlanError
+from wsi_pipeline.geometry import Box, Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One unit of inference.
+
+    Parameters
+    ----------
+    row, column
+        Place of the write box in the lattice of write boxes.
+    write
+        Box whose pixels this tile decides; on the plan's grid, inside the plane.
+    read
+        Box the network sees; contains ``write``, may reach beyond the plane.
+    """
+
+    row: int
+    column: int
+    write: Box
+    read: Box
+
+    @property
+    def keep(self) -> tuple[slice, slice]:
+        """Index of the write box into an array that covers the read box."""
+        return self.write.within(self.read).slices
+
+
+@dataclass(frozen=True, slots=True)
+class TileShape:
+    """What a network asks of its tiles, in pixels of the working plane.
+
+    Parameters
+    ----------
+    tile_px
+        Edge of a write box.
+    halo_px
+        Context needed on each side: at least the radius of the receptive field.
+    stride_px
+        Read boxes start and end on multiples of this.
+    """
+
+    tile_px: int
+    halo_px: int
+    stride_px: int
+
+    def __post_init__(self) -> None:
+        if self.tile_px < 1 or self.halo_px < 0 or self.stride_px < 1:
+            raise TilePlanError(f"tile and stride must be positive, halo not negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """The tiles of one plane.
+
+    Parameters
+    ----------
+    grid
+        Plane that is covered.
+    shape
+        Sizes of write box, halo and stride.
+    cells
+        ``(row, column)`` of each tile kept, in row-major order.
+    """
+
+    grid: Grid
+    shape: TileShape
+    cells: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self.tile(row, column) for row, column in self.cells)
+
+    @property
+    def lattice(self) -> tuple[int, int]:
+        """Rows and columns of write boxes on the whole plane, glass included."""
+        return _lattice(self.grid, self.shape.tile_px)
+
+    def tile(self, row: int, column: int) -> Tile:
+        """Boxes of the tile at one place of the lattice."""
+        edge = self.shape.tile_px
+        write = Box(row * edge, column * edge, (row + 1) * edge, (column + 1) * edge)
+        write = write & self.grid.box
+        return Tile(row, column, write, _read_box(write, self.shape))
+
+    @property
+    def needed_px(self) -> int:
+        """Pixels that are decided."""
+        return sum(tile.write.area_px for tile in self)
+
+    @property
+    def computed_px(self) -> int:
+        """Pixels the network sees, halo and padding included."""
+        return sum(tile.read.area_px for tile in self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary from which `parse_tile_plan` makes the same plan again."""
+        return {
+            "grid": {
+                "shape": list(self.grid.shape),
+                "mpp": self.grid.mpp,
+                "origin_um": list(self.grid.origin_um),
+            },
+            "tile_px": self.shape.tile_px,
+            "halo_px": self.shape.halo_px,
+            "stride_px": self.shape.stride_px,
+            "lattice": list(self.lattice),
+            "cells": [list(cell) for cell in self.cells],
+        }
+
+
+def plan_tiles(
+    grid: Grid,
+    *,
+    shape: TileShape,
+    tissue: NDArray[np.bool_],
+    tissue_grid: Grid,
+    min_tissue_fraction: float = 0.0,
+) -> TilePlan:
+    """Cover the tissue of a plane with tiles.
+
+    Parameters
+    ----------
+    grid
+        Plane to cover, at the working mpp.
+    shape
+        What the network asks of its tiles.
+    tissue : (Y, X) bool
+        Tissue mask on ``tissue_grid``, a coarser plane over the same glass.
+    tissue_grid
+        Plane of the mask.
+    min_tissue_fraction
+        Tiles with a smaller share of tissue are left out; at 0 a single tissue pixel
+        anywhere under the tile keeps it.
+
+    Returns
+    -------
+    TilePlan
+        Tiles in row-major order; empty if there is no tissue.
+
+    Raises
+    ------
+    TilePlanError
+        If the mask does not have the shape of its grid.
+    """
+    if tissue.shape != tissue_grid.shape:
+        raise TilePlanError(f"tissue mask is {tissue.shape}, its grid {tissue_grid.shape}")
+    whole = TilePlan(grid, shape, _all_cells(grid, shape.tile_px))
+    kept = tuple(
+        (tile.row, tile.column)
+        for tile in whole
+        if _has_tissue(
+            tissue[(tissue_grid.covering(tile.write, grid) & tissue_grid.box).slices],
+            min_tissue_fraction,
+        )
+    )
+    return TilePlan(grid, shape, kept)
+
+
+def plan_whole(grid: Grid, *, shape: TileShape) -> TilePlan:
+    """Cover the whole plane, glass included."""
+    return TilePlan(grid, shape, _all_cells(grid, shape.tile_px))
+
+
+def parse_tile_plan(raw: Mapping[str, Any]) -> TilePlan:
+    """Make a plan again from `TilePlan.to_json`.
+
+    Raises
+    ------
+    TilePlanError
+        If a field is missing or of the wrong type, or a tile lies outside the plane.
+    """
+    try:
+        grid = Grid(
+            (int(raw["grid"]["shape"][0]), int(raw["grid"]["shape"][1])),
+            float(raw["grid"]["mpp"]),
+            (float(raw["grid"]["origin_um"][0]), float(raw["grid"]["origin_um"][1])),
+        )
+        shape = TileShape(int(raw["tile_px"]), int(raw["halo_px"]), int(raw["stride_px"]))
+        cells = tuple((int(row), int(column)) for row, column in raw["cells"])
+    except (KeyError, TypeError, ValueError, IndexError) as fault:
+        raise TilePlanError(f"not a tile plan ({fault!r}); write it again") from fault
+    rows, columns = _lattice(grid, shape.tile_px)
+    if any(not (0 <= row < rows and 0 <= column < columns) for row, column in cells):
+        raise TilePlanError("the tile plan names tiles outside its plane; write it again")
+    return TilePlan(grid, shape, cells)
+
+
+def _lattice(grid: Grid, tile_px: int) -> tuple[int, int]:
+    return -(-grid.shape[0] // tile_px), -(-grid.shape[1] // tile_px)
+
+
+def _all_cells(grid: Grid, tile_px: int) -> tuple[tuple[int, int], ...]:
+    rows, columns = _lattice(grid, tile_px)
+    return tuple((row, column) for row in range(rows) for column in range(columns))
+
+
+def _has_tissue(mask: NDArray[np.bool_], min_fraction: float) -> bool:
+    return bool(mask.any()) and float(mask.mean()) >= min_fraction
+
+
+def _read_box(write: Box, shape: TileShape) -> Box:
+    """Grow by the halo, then outwards to multiples of the stride."""
+    stride = shape.stride_px
+    grown = write.expanded(shape.halo_px)
+    return Box(
+        grown.top // stride * stride,
+        grown.left // stride * stride,
+        -(-grown.bottom // stride) * stride,
+        -(-grown.right // stride) * stride,
+    )
