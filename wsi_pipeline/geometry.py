@@ -12,7 +12,9 @@ downwards (row axis) and rightwards (column axis).  Pixel ``i`` covers the inter
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # Two grids whose edges differ by less than this share of a pixel are taken to coincide;
 # it absorbs the rounding of mpp values such as 0.2498 / 2.0, never a real offset.
@@ -114,6 +116,23 @@ class Grid:
             raise ValueError(f"mpp must be a positive number of µm per pixel, not {self.mpp}")
         if min(self.shape) < 0:
             raise ValueError(f"shape must not be negative, not {self.shape}")
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Grid:
+        """Make the grid again that `to_json` described.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If a field is missing or not a number.
+        """
+        rows, columns = (int(count) for count in raw["shape"])
+        down, right = (float(place) for place in raw["origin_um"])
+        return cls((rows, columns), float(raw["mpp"]), (down, right))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary for a JSON file."""
+        return {"shape": list(self.shape), "mpp": self.mpp, "origin_um": list(self.origin_um)}
 
     @property
     def box(self) -> Box:

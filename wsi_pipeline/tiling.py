@@ -121,11 +121,7 @@ class TilePlan:
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary from which `parse_tile_plan` makes the same plan again."""
         return {
-            "grid": {
-                "shape": list(self.grid.shape),
-                "mpp": self.grid.mpp,
-                "origin_um": list(self.grid.origin_um),
-            },
+            "grid": self.grid.to_json(),
             "tile_px": self.shape.tile_px,
             "halo_px": self.shape.halo_px,
             "stride_px": self.shape.stride_px,
@@ -196,11 +192,7 @@ def parse_tile_plan(raw: Mapping[str, Any]) -> TilePlan:
         If a field is missing or of the wrong type, or a tile lies outside the plane.
     """
     try:
-        grid = Grid(
-            (int(raw["grid"]["shape"][0]), int(raw["grid"]["shape"][1])),
-            float(raw["grid"]["mpp"]),
-            (float(raw["grid"]["origin_um"][0]), float(raw["grid"]["origin_um"][1])),
-        )
+        grid = Grid.from_json(raw["grid"])
         shape = TileShape(int(raw["tile_px"]), int(raw["halo_px"]), int(raw["stride_px"]))
         cells = tuple((int(row), int(column)) for row, column in raw["cells"])
     except (KeyError, TypeError, ValueError, IndexError) as fault:

@@ -166,6 +166,12 @@ def periodic_noise(
     return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)
 
 
+def twice_finer(field: Floats) -> Floats:
+    """Double the resolution of a periodic field by linear interpolation."""
+    fine = ndimage.zoom(field, 2, order=1, mode="grid-wrap", grid_mode=True)
+    return np.asarray(fine, dtype=np.float32)
+
+
 def as_bytes(field: Floats, *, low: float, high: float) -> Bytes:
     """Quantise to 0..255 between two values."""
     return np.asarray(np.clip((field - low) * (255.0 / (high - low)), 0, 255), dtype=np.uint8)

@@ -82,6 +82,8 @@ class PhantomSpec:
     """Strength of the eosin relative to the reference."""
     stain_rotation_deg: float = 0.0
     """Turn of both stain vectors within their plane, degrees; a different dye batch."""
+    stain_tone: float = 0.7
+    """Stain vectors: 0 Ruifrok and Johnston's, 1 Macenko's; real laboratories lie between."""
     glass_rgb: tuple[int, int, int] = (244, 242, 244)
     """Colour of bare glass."""
     psf_um: float = 0.35
@@ -184,7 +186,8 @@ def sample_spec(
         tumour_density=_draw_density(rng, architecture),
         haematoxylin=float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4)),
         eosin=float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4)),
-        stain_rotation_deg=float(rng.normal(0.0, 3.0)),
+        stain_rotation_deg=float(rng.normal(0.0, 2.0)),
+        stain_tone=float(rng.uniform(0.45, 1.0)),
         glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
     )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.errors import StoreError
 
-Curves = Mapping[str, Sequence[Sequence[float]]]
+Curves = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,8 @@ class SlideReport:
     provenance
         What the numbers of this slide were made from and with.
     curves
-        Per section ``dej_um`` and ``dsj_um``, each a list of (down, right) in µm.
+        Per section ``dej_um`` and ``dsj_um``, each a list of (down, right) in µm, with None
+        where the curve is interrupted.
     run_seconds
         Time all stages of this slide took, s; None where it is not known.
     overview_origin_um

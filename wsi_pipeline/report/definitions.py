@@ -75,7 +75,12 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "dermal_thickness_median_um": Definition(
         "Dermal thickness, median",
-        "Distance between the two junctions; not corrected for shrinkage or an oblique cut.",
+        "Distance between the two junctions, with its quartiles as the interval; not corrected for "
+        "shrinkage or an oblique cut.",
+    ),
+    "assessable_length_mm": Definition(
+        "Assessable length",
+        "Length of the dermo-epidermal junction above which both borders of the dermis are known.",
     ),
     "epidermis_length_mm": Definition(
         "Epidermis length", "Length of the dermo-epidermal junction, smoothed over rete ridges."

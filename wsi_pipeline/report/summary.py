@@ -12,8 +12,10 @@ from typing import Any
 
 from wsi_pipeline.report.wording import Reading, read_value
 
+Values = Mapping[str, Mapping[str, Any]]
 
-def summarise_slide(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+
+def summarise_slide(values: Values) -> tuple[str, ...]:
     """Say what was found on a slide.
 
     Parameters
@@ -28,13 +30,13 @@ def summarise_slide(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """
     return (
         _about_orientation(values),
-        _about_tumour(read_value("area_tumour_mm2", values.get("area_tumour_mm2"))),
-        _about_infiltration(read_value("infiltration_fraction", values.get("infiltration_fraction"))),
+        _about_tumour(values),
+        _about_infiltration(values),
         _about_depth(values),
     )
 
 
-def _about_orientation(values: Mapping[str, Mapping[str, Any]]) -> str:
+def _about_orientation(values: Values) -> str:
     """How the section was cut."""
     found = read_value("section_orientation", values.get("section_orientation"))
     sure = read_value("orientation_confidence", values.get("orientation_confidence"))
@@ -44,8 +46,9 @@ def _about_orientation(values: Mapping[str, Mapping[str, Any]]) -> str:
     return f"The section was read as {found.text}{confidence}{_why(found)}."
 
 
-def _about_tumour(area: Reading) -> str:
+def _about_tumour(values: Values) -> str:
     """Whether and over what area tumour was segmented."""
+    area = read_value("area_tumour_mm2", values.get("area_tumour_mm2"))
     if not area.is_present:
         return f"The tumour area is {area.text}{_why(area)}."
     if area.number == 0:
@@ -53,27 +56,28 @@ def _about_tumour(area: Reading) -> str:
     return f"Tumour was segmented over {area.text}{_why(area)}."
 
 
-def _about_infiltration(fraction: Reading) -> str:
+def _about_infiltration(values: Values) -> str:
     """How much of the dermis is tumour."""
+    fraction = read_value("infiltration_fraction", values.get("infiltration_fraction"))
     if not fraction.is_present:
         return f"Infiltration of the dermis is {fraction.text}{_why(fraction)}."
-    return f"It takes up {fraction.text} of the dermal compartment{_why(fraction)}."
+    return f"Tumour takes up {fraction.text} of the dermal compartment{_why(fraction)}."
 
 
-def _about_depth(values: Mapping[str, Mapping[str, Any]]) -> str:
+def _about_depth(values: Values) -> str:
     """How far down tumour reaches."""
     relative = read_value("relative_depth_max", values.get("relative_depth_max"))
     depth = read_value("depth_max_um", values.get("depth_max_um"))
     if relative.is_present:
-        length = f" ({depth.text})" if depth.is_present else ""
+        length = f" ({depth.text} deep)" if depth.is_present else ""
         return (
-            f"At its deepest it lies {relative.text}{length} of the way from the dermo-epidermal "
-            f"to the dermo-subcutaneous junction{_why(relative)}."
+            f"At its deepest, tumour lies {relative.text} of the way from the dermo-epidermal to "
+            f"the dermo-subcutaneous junction{length}{_why(relative)}."
         )
     if depth.is_present:
         return (
-            f"Its relative depth is {relative.text}{_why(relative)}; it reaches {depth.text} "
-            f"below the dermo-epidermal junction{_why(depth)}."
+            f"Tumour reaches {depth.text} below the dermo-epidermal junction{_why(depth)}; its "
+            f"relative depth is {relative.text}{_why(relative)}."
         )
     return f"The depth of tumour is {relative.text}{_why(relative)}."
 

@@ -73,9 +73,8 @@ def format_number(value: float) -> str:
     """
     if not math.isfinite(value):
         return "not a number"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        mantissa, power = f"{value:.1e}".split("e")
-        return f"{mantissa}×10^{int(power)}".replace("-", "−")
+    if 0 < abs(value) < 1e-4:  # a trace: not nothing, but not worth its digits
+        return f"<{_SPACE}0.0001" if value > 0 else f">{_SPACE}−0.0001"
     rounded = float(f"{value:.3g}")
     places = 0 if rounded == 0 else max(0, 2 - math.floor(math.log10(abs(rounded))))
     text = f"{rounded:,.{places}f}"
@@ -85,11 +84,11 @@ def format_number(value: float) -> str:
 
 
 def format_percent(fraction: float) -> str:
-    """Write a fraction as %, to one decimal; what is not quite none or all says so.
+    r"""Write a fraction as %, to one decimal; what is not quite none or all says so.
 
     Examples
     --------
-    >>> [format_percent(x).replace("\\u202f", " ") for x in (0.3, 0.00001, 1.0)]
+    >>> [format_percent(x).replace("\u202f", " ") for x in (0.3, 0.00001, 1.0)]
     ['30.0 %', '< 0.1 %', '100 %']
     """
     if not math.isfinite(fraction):
@@ -115,7 +114,9 @@ def format_value(value: Any, unit: str, *, form: Form) -> str:
         return str(value).replace("_", " ")
     if form == "percent":
         return format_percent(value)
-    return f"{format_number(value)}{_SPACE}{unit}" if unit not in ("", "1") else format_number(value)
+    return (
+        f"{format_number(value)}{_SPACE}{unit}" if unit not in ("", "1") else format_number(value)
+    )
 
 
 def format_interval(interval: Any, unit: str, *, form: Form) -> str:

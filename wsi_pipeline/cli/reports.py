@@ -1,0 +1,88 @@
+"""The verb ``report``: one page per case, and one over all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsi_pipeline.cli.guard import FAILED
+from wsi_pipeline.cli.inputs import CaseRow, read_cases, read_settings
+from wsi_pipeline.cli.options import Overrides, SettingsFile
+from wsi_pipeline.config import config_sha256
+from wsi_pipeline.errors import CaseTableError
+
+app = typer.Typer(no_args_is_help=True, help="Write the page of a case, or of the cohort.")
+Table = Annotated[Path, typer.Argument(metavar="CASES.tsv", help="Case table.")]
+
+
+@app.command()
+def case(
+    table: Table,
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="case_id in the table.")],
+    *,
+    slides: Annotated[
+        str, typer.Option(help="Folder of a slide's artefacts, with {slide_id} in it.")
+    ],
+    html: Annotated[Path, typer.Option(help="Write the page here.")],
+    json: Annotated[Path, typer.Option(help="Write the data here.")],
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write the page of one case; slides without results are named with their reason."""
+    from wsi_pipeline.stages.report import SlideFolder, report_case  # noqa: PLC0415
+
+    rows = _rows_by_case(table).get(case_id)
+    if rows is None:
+        raise CaseTableError(f"{table} has no case '{case_id}'")
+    sites = [row.declared.primary_site for row in rows if row.declared.primary_site]
+    failed = report_case(
+        case_id,
+        [
+            SlideFolder(row.declared.slide_id, Path(slides.format(slide_id=row.declared.slide_id)))
+            for row in rows
+        ],
+        primary_site=sites[0] if sites else "",
+        config_sha256=config_sha256(read_settings(config, overrides or ())),
+        html=html,
+        json=json,
+    )
+    typer.echo(f"{html}" + (f" ({failed} of {len(rows)} slides failed)" if failed else ""))
+
+
+@app.command()
+def cohort(
+    table: Table,
+    *,
+    cases: Annotated[str, typer.Option(help="report.json of a case, with {case_id} in it.")],
+    html: Annotated[Path, typer.Option(help="Write the page here.")],
+    csv: Annotated[Path, typer.Option(help="Write the table here.")],
+    strict: Annotated[bool, typer.Option(help="Exit with 1 if a slide failed.")] = False,
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write the page and the table over all cases."""
+    from wsi_pipeline.stages.report import report_cohort  # noqa: PLC0415
+
+    by_case = _rows_by_case(table)
+    rows = report_cohort(
+        {case_id: [row.declared.slide_id for row in rows] for case_id, rows in by_case.items()},
+        case_json={case_id: Path(cases.format(case_id=case_id)) for case_id in by_case},
+        config_sha256=config_sha256(read_settings(config, overrides or ())),
+        html=html,
+        csv=csv,
+    )
+    typer.echo(f"{html}")
+    failed = [row for row in rows if row.status == "failed"]
+    for row in failed:
+        typer.echo(f"failed: {row.slide_id} ({row.stage}): {row.reason}", err=True)
+    if strict and failed:
+        raise typer.Exit(FAILED)
+
+
+def _rows_by_case(table: Path) -> dict[str, list[CaseRow]]:
+    grouped: dict[str, list[CaseRow]] = {}
+    for row in read_cases(table, check_files=False):
+        grouped.setdefault(row.declared.case_id, []).append(row)
+    return grouped

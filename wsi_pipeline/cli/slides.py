@@ -1,0 +1,166 @@
+"""The verbs that work on one slide: inspect, tile, segment, measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsi_pipeline.cli.inputs import read_settings
+from wsi_pipeline.cli.options import AsJson, Model, Mpp, Overrides, SettingsFile, SlideArgument
+from wsi_pipeline.cli.progress import tile_progress
+
+if TYPE_CHECKING:
+    from wsi_pipeline.config import Config
+    from wsi_pipeline.stages.inspect import SlideRecord
+
+# Stages are imported inside the verbs, so that `--help` loads neither torch nor a back-end.
+
+
+def inspect(
+    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="Slide file.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write slide.json here.")] = None,
+    slide_id: Annotated[str, typer.Option(help="Name of the slide in results.")] = "",
+    case_id: Annotated[str, typer.Option(help="Name of the case in results.")] = "",
+    block: Annotated[str, typer.Option(help="Paraffin block.")] = "",
+    section: Annotated[str, typer.Option(help="vertical, horizontal or auto.")] = "auto",
+    primary_site: Annotated[str, typer.Option(help="Declared origin of the tumour.")] = "",
+    stain: Annotated[str, typer.Option(help="Stain.")] = "H&E",
+    mpp: Mpp = None,
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open a slide and say what it is: format, levels, mpp and where that comes from."""
+    from wsi_pipeline.stages.inspect import Declared, inspect_slide  # noqa: PLC0415
+
+    declared = Declared(slide_id or slide.stem, case_id, block, section, primary_site, stain)
+    settings = read_settings(config, overrides or ())
+    record = inspect_slide(slide, declared=declared, mpp=mpp, config=settings, out=out)
+    _tell_slide(record, as_json=as_json)
+
+
+def tile(
+    slide: SlideArgument,
+    *,
+    out: Annotated[Path, typer.Option(help="Write tiles.json here, sections.png beside it.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw sections and tiles over the slide (PNG).")
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the RGB tiles: NAME.zarr for one array, else a folder of PNG."),
+    ] = None,
+    model: Model = None,
+    mpp: Mpp = None,
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Find the tissue and plan the tiles that cover it."""
+    from wsi_pipeline.stages.export_tiles import export_tiles  # noqa: PLC0415
+    from wsi_pipeline.stages.segment import available_cores  # noqa: PLC0415
+    from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
+
+    settings = _settings(config, overrides, model)
+    record = _open_record(slide, mpp, settings)
+    tiled = tile_slide(record, config=settings, out=out, picture=picture)
+    rows, columns = tiled.plan.lattice
+    typer.echo(f"{out}: {len(tiled.plan)} of {rows * columns} tiles show tissue")
+    if export is not None:
+        with tile_progress("export") as tell:
+            count = export_tiles(
+                record, tiled.plan, out=export, workers=available_cores(), on_progress=tell
+            )
+        typer.echo(f"{export}: {count} RGB tiles")
+
+
+def segment(
+    slide: SlideArgument,
+    *,
+    out: Annotated[Path, typer.Option(help="Write segmentation.ome.zarr here.")],
+    tiles: Annotated[
+        Path | None, typer.Option(help="tiles.json; planned beside the output if not given.")
+    ] = None,
+    model: Model = None,
+    mpp: Mpp = None,
+    workers: Annotated[int | None, typer.Option(help="Dask workers.", show_default="all")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="threads, processes, sync or tcp://…", show_default="threads"),
+    ] = None,
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Run the model over the tiles of a slide and write an OME-Zarr."""
+    from wsi_pipeline.stages.segment import segment_slide  # noqa: PLC0415
+    from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
+
+    settings = _settings(config, overrides, model, workers=workers, scheduler=scheduler)
+    record = _open_record(slide, mpp, settings)
+    if tiles is None:
+        tiles = out.with_name("tiles.json")
+        tile_slide(record, config=settings, out=tiles)
+    with tile_progress(record.declared.slide_id) as tell:
+        segment_slide(record, tiles=tiles, config=settings, out=out, on_progress=tell)
+    typer.echo(f"{out}")
+
+
+def measure(
+    slide: SlideArgument,
+    *,
+    tiles: Annotated[Path, typer.Option(help="tiles.json of the slide.")],
+    segmentation: Annotated[Path, typer.Option(help="segmentation.ome.zarr of the slide.")],
+    out: Annotated[Path, typer.Option(help="Write measurements.json here.")],
+    mpp: Mpp = None,
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Measure a segmented slide."""
+    from wsi_pipeline.stages.measure import measure_segmentation  # noqa: PLC0415
+
+    settings = read_settings(config, overrides or ())
+    record = _open_record(slide, mpp, settings)
+    measure_segmentation(record, tiles=tiles, segmentation=segmentation, config=settings, out=out)
+    typer.echo(f"{out}")
+
+
+def _settings(
+    path: Path | None,
+    overrides: list[str] | None,
+    model: str | None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Config:
+    """Settings with the options that have a name of their own put last."""
+    named = {"model": model, "workers": workers, "scheduler": scheduler}
+    texts = [
+        f"segment.{name}={json.dumps(value)}" for name, value in named.items() if value is not None
+    ]
+    return read_settings(path, [*(overrides or ()), *texts])
+
+
+def _open_record(slide: Path, mpp: float | None, settings: Config) -> SlideRecord:
+    """Record of an inspected slide, or of a slide file that is inspected now."""
+    from wsi_pipeline.stages.inspect import Declared, inspect_slide, read_record  # noqa: PLC0415
+
+    if slide.suffix == ".json":
+        return read_record(slide)
+    return inspect_slide(slide, declared=Declared(slide.stem), mpp=mpp, config=settings, out=None)
+
+
+def _tell_slide(record: SlideRecord, *, as_json: bool) -> None:
+    info = record.info
+    if as_json:
+        typer.echo(json.dumps(dict(info), indent=1))
+        return
+    rows, columns = info["level_shapes"][0]
+    levels = ", ".join(f"{factor:g}×" for factor in info["level_downsamples"])
+    typer.echo(f"{record.path.name}: {info['vendor']}, read with {info['backend']}")
+    typer.echo(f"  {columns} × {rows} px at {info['mpp']:g} µm/px (from {info['mpp_source']})")
+    typer.echo(
+        f"  {columns * info['mpp'] / 1000:.2f} × {rows * info['mpp'] / 1000:.2f} mm, levels {levels}"
+    )

@@ -1,0 +1,18 @@
+"""What do the labels say about the dermis?
+
+1. `plane`: one section at a time, on the plane on which it is measured.
+2. `dej`, `dsj`: where the dermis begins and ends; `line`: distances to such lines.
+3. `depth`: how deep each pixel lies between the two; `orientation`: whether that has a
+   meaning on this section.
+4. `amounts`, `compartment`, `infiltration`: the numbers.  A further kind of number is a
+   further module of that form, called in `section`.
+5. `section`, `rollup`, `slide`: from pixels to a slide's values and flags; `results`
+   holds them.
+
+docs/measurements.md defines every number.
+"""
+
+from wsi_pipeline.measure.results import Curves, SectionMeasurements, SlideMeasurements
+from wsi_pipeline.measure.slide import measure_slide
+
+__all__ = ["Curves", "SectionMeasurements", "SlideMeasurements", "measure_slide"]

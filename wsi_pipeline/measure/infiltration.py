@@ -1,0 +1,155 @@
+"""How much of the dermis is tumour, and how deep does it reach?
+
+1. Depths are taken over tumour components of more than a few cells, weighted by the
+   tumour's share of each pixel; amounts over all tumour.
+2. Whatever needs the deep border (relative depth, shares of the compartment) is null where
+   no fat is seen; the depth in µm is then a lower bound.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from wsi_pipeline.config import MeasureSettings
+from wsi_pipeline.measure.compartment import NO_FAT
+from wsi_pipeline.measure.depth import DepthMap
+from wsi_pipeline.measure.plane import SectionPlane
+from wsi_pipeline.values import Measurement
+
+INFILTRATION_UNITS: dict[str, str] = {
+    "infiltration_fraction": "1",
+    "occupancy_profile": "1",
+    "relative_depth_max": "1",
+    "depth_max_um": "µm",
+    "top_bottom_log2": "1",
+}
+
+PROFILE_BINS = 20
+# The deepest 0.5 % of the tumour may be stray pixels.
+DEPTH_PERCENTILE = 99.5
+# log2 of superficial over deep area is unbounded when one half is empty; 2^10 is "all".
+BALANCE_LIMIT = 10.0
+
+NO_TUMOUR = "the section holds no tumour"
+# Deep tumour this close to glass has been cut through.
+_CUT_EDGE_UM = 50.0
+# More tumour than this beside the epidermis that is left may be the deepest part.
+_MAX_ASIDE = 0.05
+
+
+def measure_infiltration(
+    plane: SectionPlane, depth: DepthMap, settings: MeasureSettings
+) -> dict[str, Measurement]:
+    """Measure the tumour of a vertical section against its dermal compartment."""
+    tumour = _without_specks(plane, settings.min_tumour_um2)
+    depth_max = _depth_max(plane, depth, tumour)
+    if not depth.junction.is_seen:
+        lost = {
+            name: Measurement.not_assessable(unit, NO_FAT)
+            for name, unit in INFILTRATION_UNITS.items()
+        }
+        return lost | {"depth_max_um": depth_max}
+    return {
+        **_shares(plane, depth),
+        "relative_depth_max": _relative_depth_max(depth, tumour),
+        "depth_max_um": depth_max,
+        "top_bottom_log2": _balance(plane, depth),
+    }
+
+
+def weighted_percentile(
+    values: NDArray[np.float32], weights: NDArray[np.float32], percent: float
+) -> float:
+    """Smallest value below which lies ``percent`` of the weight; needs some weight."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order], dtype=np.float64)
+    at = np.searchsorted(reached, percent / 100 * reached[-1])
+    return float(values[order][min(int(at), len(values) - 1)])
+
+
+def _without_specks(plane: SectionPlane, min_um2: float) -> NDArray[np.float32]:
+    """Tumour shares without components smaller than ``min_um2``."""
+    parts, count = ndimage.label(plane.tumour > 0, np.ones((3, 3)))
+    areas_px = np.bincount(parts.ravel(), plane.tumour.ravel(), count + 1)
+    large = areas_px * plane.grid.pixel_area_um2 >= min_um2
+    return np.where(large[parts], plane.tumour, np.float32(0))
+
+
+def _depth_max(plane: SectionPlane, depth: DepthMap, tumour: NDArray[np.float32]) -> Measurement:
+    """99.5th percentile of the depth over the tumour, with what makes it a lower bound."""
+    if not tumour.any():
+        return Measurement.not_defined("µm", NO_TUMOUR)
+    where = np.isfinite(depth.depth_um) & (tumour > 0)
+    if not where.any():
+        return Measurement.not_assessable("µm", "no tumour lies below the epidermis that is left")
+    value_um = weighted_percentile(depth.depth_um[where], tumour[where], DEPTH_PERCENTILE)
+    aside = 1 - float(tumour[where].sum(dtype=np.float64) / tumour.sum(dtype=np.float64))
+    if not depth.junction.is_seen:
+        reason = NO_FAT
+    elif _reaches_glass(plane, where & (depth.depth_um >= value_um)):
+        reason = "the deepest tumour lies at a cut edge"
+    elif aside > _MAX_ASIDE:
+        reason = f"{aside:.0%} of the tumour lies beside the epidermis that is left"
+    else:
+        return Measurement(value_um, "µm")
+    return Measurement(value_um, "µm", "at_least", reason)
+
+
+def _reaches_glass(plane: SectionPlane, deepest: NDArray[np.bool_]) -> bool:
+    """Whether the deepest tumour borders on the outside."""
+    steps = max(1, round(_CUT_EDGE_UM / plane.grid.mpp))
+    near = ndimage.binary_dilation(deepest, np.ones((3, 3)), iterations=steps)
+    return bool((near & plane.outside).any())
+
+
+def _shares(plane: SectionPlane, depth: DepthMap) -> dict[str, Measurement]:
+    """Tumour share of the compartment: in all, and in each slice of relative depth."""
+    inside = depth.compartment
+    bins = np.minimum((depth.relative[inside] * PROFILE_BINS).astype(np.intp), PROFILE_BINS - 1)
+    tissue = np.bincount(bins, plane.tissue[inside], PROFILE_BINS)
+    tumour = np.bincount(bins, plane.tumour[inside], PROFILE_BINS)
+    if not tissue.all():
+        reason = f"the dermal compartment is too thin for {PROFILE_BINS} slices"
+        profile = Measurement.not_assessable("1", reason)
+    else:
+        profile = Measurement(tuple(float(share) for share in tumour / tissue), "1")
+    if not tissue.any():
+        return {
+            "infiltration_fraction": Measurement.not_assessable("1", "no dermis is seen"),
+            "occupancy_profile": profile,
+        }
+    fraction = float(tumour.sum() / tissue.sum())
+    return {"infiltration_fraction": Measurement(fraction, "1"), "occupancy_profile": profile}
+
+
+def _relative_depth_max(depth: DepthMap, tumour: NDArray[np.float32]) -> Measurement:
+    """99.5th percentile of the relative depth over the tumour."""
+    if not tumour.any():
+        return Measurement.not_defined("1", NO_TUMOUR)
+    where = np.isfinite(depth.relative) & (tumour > 0)
+    if not where.any():
+        reason = "no tumour lies where both junctions are seen"
+        return Measurement.not_assessable("1", reason)
+    value = weighted_percentile(depth.relative[where], tumour[where], DEPTH_PERCENTILE)
+    return Measurement(value, "1")
+
+
+def _balance(plane: SectionPlane, depth: DepthMap) -> Measurement:
+    """log2 of tumour area in the upper over that in the lower half of the compartment."""
+    inside = depth.compartment & (plane.tumour > 0)
+    upper = float(plane.tumour[inside & (depth.relative < 0.5)].sum(dtype=np.float64))
+    lower = float(plane.tumour[inside & (depth.relative >= 0.5)].sum(dtype=np.float64))
+    if upper + lower == 0:
+        return Measurement.not_defined("1", "the dermal compartment holds no tumour")
+    return Measurement(balance_of(upper, lower), "1")
+
+
+def balance_of(upper: float, lower: float) -> float:
+    """log2(upper / lower), held within ±`BALANCE_LIMIT`."""
+    if min(upper, lower) <= 0:
+        return BALANCE_LIMIT if upper > 0 else -BALANCE_LIMIT
+    return max(-BALANCE_LIMIT, min(BALANCE_LIMIT, math.log2(upper / lower)))

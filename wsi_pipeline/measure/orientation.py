@@ -1,0 +1,121 @@
+"""Was the skin cut along its depth, or parallel to its surface?
+
+1. Four features, each scale-free: the length of the epidermal ribbon, its one-sidedness,
+   the opposition of fat and epidermis, and the roundness of the outline.
+2. A ramp turns each into a membership that passes 0.5 at its threshold.
+3. *Vertical* is as true as the weakest of: a long ribbon, on one side, fat (if any) facing
+   it.  *Horizontal* is as true as the weaker of: hardly any ribbon, a round outline.
+4. Whichever exceeds 0.5 is the word, and its membership the confidence; if neither does,
+   the section is indeterminate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from wsi_pipeline.measure.dej import Surface
+from wsi_pipeline.measure.dsj import main_fat
+from wsi_pipeline.measure.line import arc_length, level_lines
+from wsi_pipeline.measure.plane import SectionPlane
+
+Word = Literal["vertical", "horizontal", "indeterminate"]
+
+# (membership 0, membership 1); the threshold lies halfway.
+RIBBON_LONG = (0.25, 0.75)
+RIBBON_ONE_SIDED = (0.25, 0.75)
+FAT_OPPOSITE = (0.0, 1.0)  # cosine: 0.5 is 60° from straight below, an opposition of 120°
+RIBBON_SHORT = (0.3, 0.1)
+OUTLINE_ROUND = (0.7, 0.9)
+
+# Outline scale on which roundness is judged: below it are ragged cut edges.
+_OUTLINE_UM = 50.0
+# Enough fat pixels for a median angle; more cost time only.
+_FAT_SAMPLE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How the section lies in the skin, judged from the labels alone.
+
+    Parameters
+    ----------
+    word
+        ``vertical``, ``horizontal`` or ``indeterminate``.
+    confidence
+        0-1, distance from the nearest threshold; it is a membership, not a probability.
+    ribbon_ratio
+        Length of the surface epidermis over the diameter of a disc of the tissue's area.
+    one_sidedness
+        0-1, length of the mean of the ribbon's unit normals: 1 straight, 0 all round.
+    fat_opposition
+        Median cosine between the ribbon's normal and the way to the fat; None without fat.
+    roundness
+        4π area / perimeter² of the outline.
+    """
+
+    word: Word
+    confidence: float
+    ribbon_ratio: float
+    one_sidedness: float
+    fat_opposition: float | None
+    roundness: float
+
+
+def judge_orientation(plane: SectionPlane, surface: Surface, min_fat_mm2: float) -> Orientation:
+    """Judge one section."""
+    body = ndimage.binary_fill_holes(plane.tissue >= 0.5)
+    area_px = float(np.count_nonzero(body))
+    ribbon = surface.covered_px / math.sqrt(4 * area_px / math.pi) if area_px else 0.0
+    normals = surface.line.normals
+    one_sided = float(np.hypot(*normals.mean(axis=0))) if len(normals) else 0.0
+    fat = _fat_opposition(main_fat(plane, min_fat_mm2), surface)
+    roundness = _roundness(body, _OUTLINE_UM / plane.grid.mpp)
+    word, confidence = _decide(ribbon, one_sided, fat=fat, roundness=roundness)
+    return Orientation(word, confidence, ribbon, one_sided, fat, roundness)
+
+
+def _decide(
+    ribbon: float, one_sided: float, *, fat: float | None, roundness: float
+) -> tuple[Word, float]:
+    """Apply the rule of the module's docstring."""
+    vertical = min(_ramp(ribbon, RIBBON_LONG), _ramp(one_sided, RIBBON_ONE_SIDED))
+    if fat is not None:
+        vertical = min(vertical, _ramp(fat, FAT_OPPOSITE))
+    horizontal = min(_ramp(ribbon, RIBBON_SHORT), _ramp(roundness, OUTLINE_ROUND))
+    if vertical >= 0.5:
+        return "vertical", vertical
+    if horizontal >= 0.5:
+        return "horizontal", horizontal
+    return "indeterminate", 1.0 - max(vertical, horizontal)
+
+
+def _ramp(value: float, ends: tuple[float, float]) -> float:
+    """Membership that rises linearly from 0 at the first end to 1 at the second."""
+    return min(1.0, max(0.0, (value - ends[0]) / (ends[1] - ends[0])))
+
+
+def _fat_opposition(fat: NDArray[np.bool_], surface: Surface) -> float | None:
+    """Median cosine between the nearest ribbon normal and the way from there to the fat."""
+    places = np.argwhere(fat)
+    if not len(places) or not len(surface.line.points_px):
+        return None
+    places = places[:: math.ceil(len(places) / _FAT_SAMPLE)]
+    distance, nearest = KDTree(surface.line.points_px).query(places)
+    way = places - surface.line.points_px[nearest]
+    cosines = (way * surface.line.normals[nearest]).sum(axis=1) / np.maximum(distance, 1e-9)
+    return float(np.median(cosines))
+
+
+def _roundness(body: NDArray[np.bool_], sigma_px: float) -> float:
+    """4π area / perimeter² of the smoothed outline, at most 1; 0 without tissue."""
+    smooth = ndimage.gaussian_filter(body.astype(np.float32), sigma_px)
+    perimeter_px = sum(arc_length(outline) for outline in level_lines(smooth))
+    area_px = float((smooth >= 0.5).sum())
+    return min(1.0, 4 * math.pi * area_px / perimeter_px**2) if perimeter_px else 0.0

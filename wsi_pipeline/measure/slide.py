@@ -1,0 +1,118 @@
+"""What do the labels of a whole slide say about the dermis?
+
+1. Check that the planes and their grids belong together.
+2. Measure the sections one after the other, each cropped to its box.
+3. Roll their values up to the slide and collect the flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.classes import BACKGROUND, TISSUE_CLASSES
+from wsi_pipeline.config import MeasureSettings
+from wsi_pipeline.errors import MeasurementError
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.measure.dej import margin_um
+from wsi_pipeline.measure.plane import section_planes
+from wsi_pipeline.measure.results import SlideMeasurements
+from wsi_pipeline.measure.rollup import roll_up
+from wsi_pipeline.measure.section import measure_section
+from wsi_pipeline.values import Measurement, QualityFlag
+
+DECLARATIONS = ("vertical", "horizontal", "auto")
+
+# Below this the depth and shape of a tumour rest on a few dozen cells.
+_TINY_TUMOUR_MM2 = 0.05
+
+
+def measure_slide(
+    labels: NDArray[np.uint8],
+    *,
+    grid: Grid,
+    sections: NDArray[np.uint8],
+    sections_grid: Grid,
+    declared_section: str,
+    settings: MeasureSettings,
+) -> SlideMeasurements:
+    """Measure every section of a slide.
+
+    Parameters
+    ----------
+    labels
+        uint8 (Y, X) on ``grid``: class of every pixel, see `wsi_pipeline.classes`.
+    sections
+        uint8 (Y, X) on ``sections_grid``, which lies over the same glass: 0 glass, n the
+        n-th piece of tissue.  What lies outside every section is not measured.
+    declared_section
+        ``vertical`` or ``horizontal`` as the case table says, or ``auto``.
+    settings
+        How to measure.
+
+    Returns
+    -------
+    SlideMeasurements
+        Numbers for research use: operational definitions of this software, neither
+        corrected for an oblique cut or for shrinkage nor validated on human tissue.
+
+    Raises
+    ------
+    MeasurementError
+        Where planes and grids do not belong together, or there is no section.
+    """
+    _check_planes(labels, grid, sections, sections_grid)
+    if declared_section not in DECLARATIONS:
+        raise MeasurementError(
+            f"section plane {declared_section!r} is unknown; declare one of "
+            f"{', '.join(DECLARATIONS)} for this slide"
+        )
+    planes = section_planes(
+        labels,
+        grid=grid,
+        sections=sections,
+        sections_grid=sections_grid,
+        mpp=settings.mpp,
+        margin_um=margin_um(settings),
+    )
+    found = [measure_section(plane, declared_section, settings) for plane in planes]
+    measured = tuple(section for section, _ in found)
+    values = roll_up(measured)
+    flags = [flag for _, flags in found for flag in flags]
+    flags += _slide_flags(labels, values["area_tumour_mm2"])
+    return SlideMeasurements(values, measured, tuple(flags))
+
+
+def _check_planes(
+    labels: NDArray[np.uint8], grid: Grid, sections: NDArray[np.uint8], sections_grid: Grid
+) -> None:
+    """Refuse planes that cannot be measured."""
+    for name, plane, its_grid in (("label", labels, grid), ("section", sections, sections_grid)):
+        if plane.shape != its_grid.shape:
+            raise MeasurementError(
+                f"the {name} map of shape {plane.shape} does not fit its grid of "
+                f"{its_grid.shape}; give each map the grid it was made on"
+            )
+    if labels.size and labels.max() >= len(TISSUE_CLASSES):
+        raise MeasurementError(
+            f"the label map holds class {labels.max()}, but classes end at "
+            f"{len(TISSUE_CLASSES) - 1}; make it with this version's classes"
+        )
+    if not sections.any():
+        raise MeasurementError(
+            "the section map holds no section; check the tissue mask of this slide"
+        )
+
+
+def _slide_flags(labels: NDArray[np.uint8], tumour: Measurement) -> Iterator[QualityFlag]:
+    """Flag what concerns the slide as a whole."""
+    rims = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    if any((rim != BACKGROUND).any() for rim in rims):
+        message = "Tissue reaches the edge of the plane; areas and lengths are those within it."
+        yield QualityFlag("touches_edge", "warn", message)
+    area_mm2 = tumour.value
+    if isinstance(area_mm2, float) and 0 < area_mm2 < _TINY_TUMOUR_MM2:
+        message = f"There are only {area_mm2:.3f} mm² of tumour; its depths rest on few cells."
+        yield QualityFlag("tumour_tiny", "warn", message, area_mm2, "mm²")

@@ -1,0 +1,292 @@
+"""Where are the nuclei, and how large?
+
+1. Tumour, epidermis and glands are filled from a jittered hexagonal lattice.
+2. Basal cells and endothelium line the contours of the geometry.
+3. Stroma is sprinkled with fibroblasts, inflamed stroma with lymphocytes.
+
+Every nucleus is an ellipse with a gentle three-fold and two-fold wobble whose area is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import find_contours
+
+from wsi_pipeline.phantom.adnexa import Kind
+from wsi_pipeline.phantom.frame import Floats, Nodes, Points
+from wsi_pipeline.phantom.spec import NUCLEAR_AREA_UM2
+from wsi_pipeline.phantom.tissue import DEEP_UM, Layout
+
+NUCLEUS_DTYPE = np.dtype(
+    [
+        ("down_um", "f4"),
+        ("right_um", "f4"),
+        ("area_um2", "f4"),
+        ("major_um", "f4"),
+        ("minor_um", "f4"),
+        ("angle_rad", "f4"),
+        ("kind", "u1"),
+        ("density", "f4"),
+        ("vesicular", "f4"),
+        ("wobble", "f4"),
+    ]
+)
+Nuclei = NDArray[np.void]
+
+
+class Cell(IntEnum):
+    """Kinds of cells whose nuclei are drawn."""
+
+    TUMOUR = 0
+    LYMPHOCYTE = 1
+    FIBROBLAST = 2
+    KERATINOCYTE = 3
+    ENDOTHELIUM = 4
+    ADNEXAL = 5
+    ADIPOCYTE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What the nuclei of one population look like.
+
+    Parameters
+    ----------
+    cell
+        Kind of cell.
+    area_um2
+        Mean and standard deviation of the profile area.
+    elongation
+        Mean ratio of the axes.
+    density
+        Haematoxylin concentration.
+    vesicular
+        0 evenly dark, 1 pale with a dark rim and nucleoli.
+    wobble
+        Departure from an ellipse, share of the radius.
+    """
+
+    cell: Cell
+    area_um2: tuple[float, float]
+    elongation: float
+    density: float
+    vesicular: float = 0.0
+    wobble: float = 0.03
+
+
+LYMPHOCYTE = Habit(Cell.LYMPHOCYTE, (24.0, 3.5), 1.1, 0.98)
+FIBROBLAST = Habit(Cell.FIBROBLAST, (27.0, 7.0), 4.2, 0.80)
+BASAL = Habit(Cell.KERATINOCYTE, (36.0, 6.0), 1.5, 0.80)
+SPINOUS = Habit(Cell.KERATINOCYTE, (42.0, 8.0), 1.35, 0.62, vesicular=0.5)
+ENDOTHELIUM = Habit(Cell.ENDOTHELIUM, (22.0, 5.0), 3.4, 0.80)
+ADNEXAL = Habit(Cell.ADNEXAL, (34.0, 6.0), 1.3, 0.72, vesicular=0.2)
+SEBOCYTE = Habit(Cell.ADNEXAL, (24.0, 5.0), 1.2, 0.72)
+ADIPOCYTE = Habit(Cell.ADIPOCYTE, (20.0, 5.0), 3.6, 0.80)
+# Distance of neighbouring tumour cells per grade, µm.
+TUMOUR_SPACING_UM = {1: 10.5, 2: 12.0, 3: 14.0}
+
+
+def tumour_habit(grade: int) -> Habit:
+    """Nuclei of a tumour: larger, more varied and more vesicular with grade."""
+    area = NUCLEAR_AREA_UM2[grade]
+    return {
+        1: Habit(Cell.TUMOUR, area, 1.2, 0.72, vesicular=0.1, wobble=0.03),
+        2: Habit(Cell.TUMOUR, area, 1.28, 0.74, vesicular=0.45, wobble=0.06),
+        3: Habit(Cell.TUMOUR, area, 1.35, 0.80, vesicular=0.75, wobble=0.10),
+    }[grade]
+
+
+def place_nuclei(layout: Layout) -> Nuclei:
+    """Place every nucleus of a phantom.
+
+    Returns
+    -------
+    structured array (N,)
+        Fields of `NUCLEUS_DTYPE`: centre on the slide, area, full axes, clockwise angle of
+        the major axis from the row direction of the image, kind (`Cell`), and how it stains.
+    """
+    rng = np.random.default_rng([layout.spec.seed, 9])
+    groups = [
+        _fill_tumour(rng, layout),
+        *_epidermal(rng, layout),
+        *_adnexal(rng, layout),
+        *_stromal(rng, layout),
+        _line(rng, layout, layout.vessels.core_um, habit=ENDOTHELIUM, spacing_um=17.0, inset_um=-1.5),
+    ]
+    every = np.concatenate(groups)
+    slide_um = np.stack([every["down_um"], every["right_um"]], axis=-1)
+    return every[layout.nodes.read(layout.outline_um, slide_um) > 5.0]
+
+
+# ------------------------------------------------------------------ populations
+
+
+def _fill_tumour(rng: np.random.Generator, layout: Layout) -> Nuclei:
+    """Tumour cells, packed."""
+    grade = layout.spec.grade
+    habit, spacing = tumour_habit(grade), TUMOUR_SPACING_UM[grade]
+    slide_um = _lattice(rng, layout.nodes, spacing_um=spacing, where=layout.tumour_um > -4)
+    inside = layout.nodes.read(layout.tumour_um, slide_um)
+    reach = 0.48 * math.sqrt(habit.area_um2[0])
+    slide_um = slide_um[inside > reach]
+    angle = rng.uniform(0, math.pi, len(slide_um))
+    return _shape(rng, slide_um, habit=habit, angle_rad=angle)
+
+
+def _epidermal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+    """A palisade on the junction and rounder nuclei above it."""
+    if layout.skin is None or not layout.spec.with_epidermis:
+        return []
+    height = np.minimum(-layout.below_dej_um, layout.below_surface_um)
+    covered = np.maximum(layout.adnexa.inside_um, -layout.outline_um)
+    epidermis = np.where(covered > 0, -DEEP_UM, -layout.below_dej_um)
+    basal = _line(rng, layout, epidermis, habit=BASAL, spacing_um=6.8, inset_um=4.6, upright=True)
+    slide_um = _lattice(rng, layout.nodes, spacing_um=9.6, where=height > 2)
+    above = layout.nodes.read(-layout.below_dej_um, slide_um)
+    below = layout.nodes.read(layout.below_surface_um, slide_um)
+    plug = layout.nodes.read(layout.adnexa.core_um, slide_um)
+    slide_um = slide_um[(above > 10.5) & (below > 9) & (plug < -3)]
+    flat = rng.normal(math.pi / 2 - layout.nodes.frame.turn_rad, 0.35, len(slide_um))
+    return [basal, _shape(rng, slide_um, habit=SPINOUS, angle_rad=flat)]
+
+
+def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+    """Basal rows around every structure, and what fills it."""
+    adnexa, nodes = layout.adnexa, layout.nodes
+    below = np.where(layout.below_dej_um > 0, adnexa.inside_um, np.minimum(adnexa.inside_um, -9))
+    rim = _line(rng, layout, below, habit=ADNEXAL, spacing_um=7.4, inset_um=4.8, upright=True)
+    groups = [rim]
+    for kind, habit, spacing, least in (
+        (Kind.FOLLICLE, ADNEXAL, 9.4, 10.0),
+        (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
+        (Kind.SEBACEOUS, SEBOCYTE, 19.0, 12.0),
+    ):
+        here = np.where(adnexa.kind == kind, below, -DEEP_UM).astype(np.float32)
+        slide_um = _lattice(rng, nodes, spacing_um=spacing, where=here > least)
+        keep = nodes.read(adnexa.inside_um, slide_um) > least
+        keep &= nodes.read(adnexa.core_um, slide_um) < -4.5
+        keep &= nodes.read(adnexa.axis_um, slide_um) > 37.0
+        slide_um = slide_um[keep]
+        groups.append(_shape(rng, slide_um, habit=habit, angle_rad=rng.uniform(0, 3.1, len(slide_um))))
+    return groups
+
+
+def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+    """Fibroblasts along the collagen, lymphocytes in patches, flat nuclei in the fat."""
+    nodes = layout.nodes
+    filled = np.maximum(layout.tumour_um, np.maximum(layout.adnexa.inside_um, layout.vessels.inside_um))
+    dermis = np.minimum(np.minimum(layout.below_dej_um, -layout.below_dsj_um), -filled) > 3
+    fat = (layout.below_dsj_um > 3) & (filled < -3)
+    grain_rad = _grain_direction(layout)
+    groups = []
+    for habit, where, per_mm2, spread in (
+        (FIBROBLAST, dermis, 480.0, 0.5),
+        (FIBROBLAST, dermis & (layout.fineness > 0.4), 700.0, 0.6),
+        (LYMPHOCYTE, dermis & (layout.inflamed_um < 0), 45.0, 1.5),
+        (ADIPOCYTE, fat, 110.0, 1.5),
+    ):
+        slide_um = _sprinkle(rng, nodes, per_mm2=per_mm2, where=where)
+        angle = nodes.read(grain_rad, slide_um) + rng.normal(0, spread, len(slide_um))
+        groups.append(_shape(rng, slide_um, habit=habit, angle_rad=angle))
+    slide_um = _lattice(rng, nodes, spacing_um=8.2, where=layout.inflamed_um > -12)
+    slide_um = slide_um + rng.normal(0, 2.0, slide_um.shape)
+    depth = nodes.read(layout.inflamed_um, slide_um) + rng.normal(0, 6, len(slide_um))
+    slide_um = slide_um[(depth > 2) & (rng.random(len(slide_um)) < 0.8)]
+    groups.append(_shape(rng, slide_um, habit=LYMPHOCYTE, angle_rad=rng.uniform(0, 3.1, len(slide_um))))
+    return groups
+
+
+def _grain_direction(layout: Layout) -> Floats:
+    """Angle along which collagen runs at each node: where the texture's depth is constant."""
+    down, right = np.gradient(layout.flow_down_um)
+    return np.asarray(np.arctan2(down, -right) % math.pi, dtype=np.float32)
+
+
+# ------------------------------------------------------------------- placement
+
+
+def _lattice(
+    rng: np.random.Generator, nodes: Nodes, *, spacing_um: float, where: NDArray[np.bool_]
+) -> Points:
+    """Jittered hexagonal lattice over the nodes marked, as places on the slide, µm."""
+    tall, wide = (n * nodes.step_um for n in nodes.shape)
+    pitch = spacing_um * math.sqrt(0.75)
+    rows, columns = np.arange(0.0, tall, pitch), np.arange(0.0, wide, spacing_um)
+    down, right = np.meshgrid(rows, columns, indexing="ij")
+    right = right + (np.arange(len(rows)) % 2)[:, None] * (spacing_um / 2)
+    slide_um = np.stack([down.ravel(), right.ravel()], axis=-1)
+    slide_um = slide_um[_marked(nodes, slide_um, where)]
+    return slide_um + rng.normal(0, 0.14 * spacing_um, slide_um.shape)
+
+
+def _sprinkle(
+    rng: np.random.Generator, nodes: Nodes, *, per_mm2: float, where: NDArray[np.bool_]
+) -> Points:
+    """Random places among the nodes marked, as places on the slide, µm."""
+    tall, wide = (n * nodes.step_um for n in nodes.shape)
+    count = rng.poisson(per_mm2 * tall * wide / 1e6)
+    slide_um = rng.random((count, 2)) * [tall, wide]
+    return slide_um[_marked(nodes, slide_um, where)]
+
+
+def _marked(nodes: Nodes, slide_um: Points, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the nearest node of each place is marked."""
+    index = np.rint(slide_um / nodes.step_um).astype(np.intp)
+    index = np.minimum(index, np.array(nodes.shape) - 1)
+    return np.asarray(where[index[:, 0], index[:, 1]])
+
+
+def _line(
+    rng: np.random.Generator,
+    layout: Layout,
+    plane_um: Floats,
+    *,
+    habit: Habit,
+    spacing_um: float,
+    inset_um: float,
+    upright: bool = False,
+) -> Nuclei:
+    """Nuclei along a contour of a distance plane; ``upright`` turns them across it."""
+    places, angles = [np.empty((0, 2))], [np.empty(0)]
+    for contour in find_contours(plane_um, inset_um):
+        slide_um = contour * layout.nodes.step_um
+        steps = np.linalg.norm(np.diff(slide_um, axis=0), axis=1)
+        arc = np.concatenate([[0.0], np.cumsum(steps)])
+        stops = np.arange(0.5, arc[-1] / spacing_um) * spacing_um
+        stops = np.clip(stops + rng.normal(0, 0.12 * spacing_um, stops.shape), 0, arc[-1])
+        here = np.stack([np.interp(stops, arc, slide_um[:, axis]) for axis in (0, 1)], axis=-1)
+        ahead = np.stack([np.interp(stops + 2, arc, slide_um[:, axis]) for axis in (0, 1)], axis=-1)
+        places.append(here)
+        angles.append(np.arctan2(*(ahead - here).T[::-1]))
+    slide_um = np.concatenate(places)
+    angle = np.concatenate(angles) + (math.pi / 2 if upright else 0.0)
+    return _shape(rng, slide_um, habit=habit, angle_rad=angle + rng.normal(0, 0.15, len(angle)))
+
+
+def _shape(
+    rng: np.random.Generator, slide_um: Points, *, habit: Habit, angle_rad: NDArray[np.float64]
+) -> Nuclei:
+    """Draw size and look of nuclei at given places."""
+    count = len(slide_um)
+    mean, sd = habit.area_um2
+    spread = math.sqrt(math.log1p((sd / mean) ** 2))
+    area = rng.lognormal(math.log(mean) - spread * spread / 2, spread, count)
+    # Neither specks nor giants: 12 µm² is the smallest profile, five deviations the largest.
+    area = np.clip(area, 12.0, mean + 5 * sd)
+    ratio = np.maximum(1.0, habit.elongation * rng.lognormal(0.0, 0.12, count))
+    nuclei = np.zeros(count, NUCLEUS_DTYPE)
+    nuclei["down_um"], nuclei["right_um"] = slide_um[:, 0], slide_um[:, 1]
+    nuclei["area_um2"] = area
+    nuclei["major_um"] = 2 * np.sqrt(area / math.pi * ratio)
+    nuclei["minor_um"] = 2 * np.sqrt(area / math.pi / ratio)
+    nuclei["angle_rad"] = angle_rad
+    nuclei["kind"] = habit.cell
+    nuclei["density"] = habit.density * rng.lognormal(0.0, 0.12, count)
+    nuclei["vesicular"] = np.clip(habit.vesicular + rng.normal(0, 0.15, count), 0, 1)
+    nuclei["wobble"] = habit.wobble * rng.uniform(0.4, 1.4, count)
+    return nuclei

@@ -1,0 +1,128 @@
+"""Where do the layers of the skin meet?
+
+1. The skin surface is a gentle arch with ripples.
+2. The dermo-epidermal junction (DEJ) lies one epidermis deeper, with rete ridges on it;
+   its *envelope* is the same curve without the ridges.
+3. The dermo-subcutaneous junction (DSJ) lies one dermis deeper, with its own undulation.
+
+All three are functions of the lateral position x, hence exact at any resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.phantom.frame import Floats, Points
+from wsi_pipeline.phantom.spec import MIN_FAT_UM, PhantomSpec, section_extent_um
+
+# Room above the highest point of the surface for the stratum corneum and its flakes, µm.
+HEADROOM_UM = 70.0
+
+
+@dataclass(frozen=True, slots=True)
+class Skin:
+    """Layer boundaries of a vertical section as tables over x, in the section frame.
+
+    Parameters
+    ----------
+    x_um : float64 (N,)
+        Lateral positions, 1 µm apart.
+    surface_um, envelope_um, dej_um, dsj_um : float64 (N,)
+        Depth coordinate y of each curve.
+    bottom_um
+        Depth coordinate of the deep margin of the section.
+    half_width_um
+        Half the lateral extent of the section.
+    """
+
+    x_um: Points
+    surface_um: Points
+    envelope_um: Points
+    dej_um: Points
+    dsj_um: Points
+    bottom_um: float
+    half_width_um: float
+
+    def at(self, curve_um: Points, x_um: Floats | Points) -> Floats:
+        """Depth coordinate of one of the curves at lateral positions, µm."""
+        index = np.clip(np.asarray(x_um) - self.x_um[0], 0, self.x_um.size - 1.001)
+        before = index.astype(np.intp)
+        share = index - before
+        return np.asarray(
+            curve_um[before] * (1 - share) + curve_um[before + 1] * share, dtype=np.float32
+        )
+
+
+def draw_skin(spec: PhantomSpec) -> Skin:
+    """Draw the layer boundaries of a vertical section.
+
+    Raises
+    ------
+    ConfigError
+        If the dermis asked for does not fit the glass together with some fat.
+    """
+    rng = np.random.default_rng([spec.seed, 1])
+    across, down = section_extent_um(spec)
+    x_um = np.arange(-across / 2 - 200.0, across / 2 + 201.0)
+    surface = _arch(rng, x_um, across_um=across)
+    surface += HEADROOM_UM - down / 2 - surface.min()
+    living = spec.epidermis_um if spec.with_epidermis else 0.0
+    envelope = surface + living
+    dej = envelope + (_rete(rng, x_um, spec=spec) if spec.with_epidermis else 0.0)
+    dermis = _dermis_um(rng, spec, room_um=down / 2 - float(envelope.max()))
+    dsj = envelope + dermis * (1 + _ripples(rng, x_um, wavelengths_um=(900, 2300), share=0.05))
+    bottom = down / 2 if spec.with_subcutis else min(down / 2, float(dsj.min()) - 40.0)
+    return Skin(x_um, surface, envelope, dej, dsj, bottom, across / 2)
+
+
+def _arch(rng: np.random.Generator, x_um: Points, *, across_um: float) -> Points:
+    """Surface that falls towards both cut edges, as an excised piece of skin does."""
+    sag = rng.uniform(0.015, 0.035) * across_um
+    ripple = _ripples(rng, x_um, wavelengths_um=(700, 1900), share=12.0)
+    return np.asarray(sag * (2 * x_um / across_um) ** 2 + ripple, dtype=np.float64)
+
+
+def _ripples(
+    rng: np.random.Generator, x_um: Points, *, wavelengths_um: tuple[float, float], share: float
+) -> Points:
+    """Sum of three sines of random phase, between plus and minus about ``share``."""
+    total = np.zeros_like(x_um)
+    for wavelength in rng.uniform(*wavelengths_um, 3):
+        total += np.sin(2 * math.pi * (x_um / wavelength + rng.random()))
+    return total * (share / 2)
+
+
+def _rete(rng: np.random.Generator, x_um: Points, *, spec: PhantomSpec) -> Points:
+    """Rete ridges of uneven spacing and height, of mean zero; flatter over the lesion."""
+    drift = _ripples(rng, x_um, wavelengths_um=(250, 700), share=0.35)
+    phase = np.cumsum(2 * math.pi / spec.rete_wavelength_um * (1 + drift))
+    ridge = ((1 + np.cos(phase)) / 2) ** 1.6
+    height = spec.rete_amplitude_um * (
+        1 + _ripples(rng, x_um, wavelengths_um=(300, 900), share=0.4)
+    )
+    lesion = spec.architecture != "none" and spec.depth_span[0] < 0.15
+    beyond = np.abs(x_um) / (spec.lateral_span * np.abs(x_um).max())
+    height *= 1 - 0.65 * lesion * np.clip(2 * (1.2 - beyond), 0, 1)
+    cycle = ridge.mean()
+    # A ridge may not reach the surface: at least a quarter of the epidermis remains.
+    return np.asarray(np.maximum(height * (ridge - cycle), -0.75 * spec.epidermis_um))
+
+
+def _dermis_um(rng: np.random.Generator, spec: PhantomSpec, *, room_um: float) -> float:
+    """Thickness of the dermis: as asked for, or drawn and cut to what fits."""
+    drawn = 1000 * float(np.clip(rng.normal(1.6, 0.4), 0.9, 3.0))
+    if not spec.with_subcutis:
+        return drawn if spec.dermis_mm is None else 1000 * spec.dermis_mm
+    fits = (room_um - MIN_FAT_UM) / 1.08
+    if spec.dermis_mm is None:
+        return min(drawn, 0.92 * fits)
+    if 1000 * spec.dermis_mm > fits:
+        raise ConfigError(
+            f"phantom spec: a dermis of {spec.dermis_mm} mm does not fit a section that has "
+            f"room for {fits / 1000:.2f} mm; raise 'height_mm' or leave 'dermis_mm' open"
+        )
+    return 1000 * spec.dermis_mm

@@ -1,0 +1,242 @@
+"""How much dye has each pixel taken up?
+
+1. `horn_mask` draws the stratum corneum, whose shape is itself texture.
+2. Each tissue has one function: geometry and texture in, haematoxylin and eosin out.
+3. `stain_block` calls those whose class occurs in the block.
+
+Concentrations are in units of the reference stain: 1 of either dye gives an optical density
+(base 10) of one along its stain vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.classes import (
+    ADNEXA,
+    DERMIS,
+    EPIDERMIS,
+    INFLAMMATION,
+    KERATIN,
+    SUBCUTIS,
+    TUMOUR,
+)
+from wsi_pipeline.phantom.adnexa import Kind
+from wsi_pipeline.phantom.block import Block
+from wsi_pipeline.phantom.frame import Floats
+from wsi_pipeline.phantom.noise import Bytes, Tile, tile_index
+from wsi_pipeline.phantom.spec import PhantomSpec
+from wsi_pipeline.phantom.wallpaper import BORDER_SCALE, Wallpapers
+
+Dyes = tuple[Floats, Floats]
+Painter = Callable[[Block, Wallpapers], Dyes]
+
+
+def _texture(tile: Tile, block: Block, *, scale: float = 1.0) -> Floats:
+    """Read a tile along the flow of the tissue, magnified by ``1/scale``; 0..255."""
+    index = tile_index(
+        block.flow_down_um, block.flow_right_um, step_um=tile.step_um / scale, edge_px=len(tile.texels)
+    )
+    return tile.at(index).astype(np.float32)
+
+
+def _noise(tile: Tile, block: Block, *, scale: float = 1.0) -> Floats:
+    """Read a tile as noise of mean 0 and standard deviation about 1."""
+    return (_texture(tile, block, scale=scale) - 127.5) * np.float32(1 / 40)
+
+
+def _ramp(value: Floats, low: float, high: float) -> Floats:
+    """0 up to ``low``, 1 from ``high`` on."""
+    return np.clip((value - low) * (1 / (high - low)), 0, 1)
+
+
+def horn_mask(block: Block, papers: Wallpapers, spec: PhantomSpec) -> NDArray[np.bool_]:
+    """Where the stratum corneum has substance: compact below, loosening into flakes above."""
+    if float(block.below_surface_um.min()) > 0 or not spec.with_epidermis:
+        return np.zeros(block.box.shape, np.bool_)
+    height = -block.below_surface_um
+    lamella = _noise(papers.streak, block, scale=0.35)
+    gap = 0.9 * (height - spec.corneum_um) / 22.0 - 0.7 + 0.8 * _noise(papers.grain, block, scale=0.02)
+    return np.asarray((lamella > gap) & (height < spec.corneum_um + 40.0))
+
+
+def stain_block(block: Block, papers: Wallpapers, labels: Bytes) -> Dyes:
+    """Haematoxylin and eosin of every pixel of a block, without nuclei.
+
+    Returns
+    -------
+    tuple of float32 (Y, X)
+        Concentrations; zero on glass.
+    """
+    h_dye, e_dye = np.zeros((2, *labels.shape), np.float32)
+    present = np.bincount(labels.ravel(), minlength=8) > 0
+    for code, paint in PAINTERS.items():
+        if present[code]:
+            here = labels == code
+            h_new, e_new = paint(block, papers)
+            np.copyto(h_dye, h_new, where=here)
+            np.copyto(e_dye, e_new, where=here)
+    return h_dye, e_dye
+
+
+def _collagen(block: Block, papers: Wallpapers) -> Dyes:
+    """Collagen bundles parted by clefts; finer and more even where the tissue is fine."""
+    coarse = _weave(block, papers, scale=1.0, cleft_um=1.5)
+    if float(block.fineness.max()) <= 0:
+        return coarse * np.float32(0.07), coarse * np.float32(0.47)
+    fine = _weave(block, papers, scale=2.3, cleft_um=0.2) * np.float32(0.86)
+    body = coarse + (fine - coarse) * block.fineness
+    return body * (0.07 + 0.05 * block.fineness), body * np.float32(0.47)
+
+
+def _weave(block: Block, papers: Wallpapers, *, scale: float, cleft_um: float) -> Floats:
+    """Density of collagen, 0 in clefts and about 1 in bundles."""
+    step_um = papers.cleft.step_um / scale
+    index = tile_index(
+        block.flow_down_um, block.flow_right_um, step_um=step_um, edge_px=len(papers.cleft.texels)
+    )
+    border_um = papers.cleft.at(index) * np.float32(1 / (BORDER_SCALE * scale))
+    patchy = _noise(papers.grain, block, scale=0.03)
+    full = _ramp(border_um - (0.8 / scale) * patchy, cleft_um - 1.2 / scale, cleft_um + 1.0 / scale)
+    full = 0.12 + 0.88 * full
+    return full * (papers.fibril.at(index) * np.float32(1 / 128))
+
+
+def _dermis(block: Block, papers: Wallpapers) -> Dyes:
+    """Collagen, vessels and the clefts around tumour."""
+    h_dye, e_dye = _collagen(block, papers)
+    if float(block.tumour_um.max()) > -10:
+        retracted = 5.0 * (_noise(papers.grain, block, scale=0.05) - 0.7)
+        cleft = _ramp(block.tumour_um + np.minimum(retracted, 7.0), 0, 1.5)
+        h_dye, e_dye = h_dye * (1 - cleft), e_dye * (1 - cleft)
+    if float(block.vessel_um.max()) > 0:
+        h_dye, e_dye = _vessel(block, papers, (h_dye, e_dye))
+    return h_dye, e_dye
+
+
+def _vessel(block: Block, papers: Wallpapers, ground: Dyes) -> Dyes:
+    """Wall and lumen over the ground; some lumens hold red cells."""
+    wall, lumen = _ramp(block.vessel_um, -0.5, 0.7), _ramp(block.lumen_um, -0.5, 0.7)
+    cells = _ramp(_noise(papers.grain, block, scale=0.35), 0.35, 0.75) * lumen
+    h_dye = (ground[0] * (1 - wall) + 0.22 * wall) * (1 - lumen)
+    e_dye = (ground[1] * (1 - wall) + 0.38 * wall) * (1 - lumen) + 0.62 * cells
+    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
+
+
+def _inflammation(block: Block, papers: Wallpapers) -> Dyes:
+    """Oedematous stroma between lymphocytes."""
+    h_dye, e_dye = _collagen(block, papers)
+    return h_dye * 0.8 + 0.06, e_dye * 0.75 + 0.04
+
+
+def _cell_borders(block: Block, papers: Wallpapers, *, cell_um: float, width_um: float) -> Floats:
+    """1 on the borders of cells of about ``cell_um``, 0 inside them."""
+    scale = 73.0 / cell_um
+    border_um = _texture(papers.fat, block, scale=scale) * np.float32(1 / (BORDER_SCALE * scale))
+    return 1 - _ramp(border_um, 0.25 * width_um, width_um)
+
+
+def _epidermis(block: Block, papers: Wallpapers) -> Dyes:
+    """Basal layer dark, spinous layer paler with visible cell borders, granular layer dark."""
+    grain = _noise(papers.grain, block)
+    basal = 1 - _ramp(-block.below_dej_um, 5.0, 16.0)
+    granular = 1 - _ramp(block.below_surface_um, 3.0, 11.0)
+    borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.3)
+    h_dye = 0.25 + 0.13 * basal + 0.22 * granular + 0.03 * grain - 0.09 * borders
+    e_dye = 0.36 + 0.02 * grain - 0.14 * borders + 0.10 * granular
+    return h_dye, e_dye
+
+
+def _keratin(block: Block, papers: Wallpapers) -> Dyes:
+    """Lamellae of horn; looser in the mouth of a follicle."""
+    lamella = _noise(papers.streak, block, scale=0.6)
+    body = np.clip(0.8 + 0.28 * lamella, 0.05, 1.4)
+    plug = _ramp(block.core_um, 0.0, 4.0) * (block.kind == Kind.FOLLICLE)
+    body = body * (1 - plug) + plug * np.clip(0.45 + 0.55 * lamella, 0.0, 1.2)
+    return body * 0.12, body * 0.62
+
+
+def _tumour(block: Block, papers: Wallpapers) -> Dyes:
+    """Amphophilic cytoplasm with faint cell borders."""
+    grain = _noise(papers.grain, block)
+    patchy = _noise(papers.grain, block, scale=0.05)
+    borders = _cell_borders(block, papers, cell_um=14.0, width_um=1.2)
+    rim = 1 - _ramp(block.tumour_um, 0.0, 2.0)
+    h_dye = 0.24 + 0.035 * grain + 0.03 * patchy - 0.08 * borders
+    e_dye = 0.35 + 0.03 * grain + 0.03 * patchy - 0.13 * borders + 0.05 * rim
+    return h_dye, e_dye
+
+
+def _subcutis(block: Block, papers: Wallpapers) -> Dyes:
+    """Fat cells with thin membranes; fibrous towards the dermis and along septa."""
+    membrane = _cell_borders(block, papers, cell_um=73.0, width_um=1.5)
+    septum = _septa(block, papers)
+    h_collagen, e_collagen = _collagen(block, papers)
+    h_dye = 0.10 * membrane * (1 - septum) + h_collagen * septum
+    e_dye = 0.36 * membrane * (1 - septum) + 0.85 * e_collagen * septum
+    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
+
+
+def _septa(block: Block, papers: Wallpapers) -> Floats:
+    """1 in fibrous septa between lobules, and in the first micrometres below the dermis."""
+    border_um = _texture(papers.fat, block, scale=0.12) * np.float32(1 / (BORDER_SCALE * 0.12))
+    ragged = 6 * _noise(papers.grain, block, scale=0.08)
+    lobule = 1 - _ramp(border_um + ragged, 16.0, 20.0)
+    return np.maximum(lobule, 1 - _ramp(block.below_dsj_um + ragged, 3.0, 8.0))
+
+
+def _adnexa(block: Block, papers: Wallpapers) -> Dyes:
+    """Follicles, glands and coils."""
+    h_dye, e_dye = _follicle(block, papers)
+    for kind, paint in ((Kind.SEBACEOUS, _sebaceous), (Kind.ECCRINE, _eccrine)):
+        here = block.kind == kind
+        if here.any():
+            h_new, e_new = paint(block, papers)
+            h_dye, e_dye = np.where(here, h_new, h_dye), np.where(here, e_new, e_dye)
+    return h_dye, e_dye
+
+
+def _follicle(block: Block, papers: Wallpapers) -> Dyes:
+    """Outer root sheath, bright inner root sheath, hair shaft."""
+    inside = block.adnexa_um + 1.2 * _noise(papers.grain, block, scale=0.15)
+    grain = _noise(papers.grain, block)
+    borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.2)
+    basal = 1 - _ramp(inside, 6.0, 14.0)
+    sheath = 1 - _ramp(block.axis_um, 31.0, 34.0)
+    shaft = 1 - _ramp(block.axis_um, 19.0, 21.0)
+    h_dye = 0.26 + 0.12 * basal + 0.03 * grain - 0.08 * borders - 0.16 * sheath - 0.02 * shaft
+    e_dye = 0.33 + 0.02 * grain - 0.1 * borders + 0.30 * sheath - 0.25 * shaft
+    return h_dye, e_dye
+
+
+def _sebaceous(block: Block, papers: Wallpapers) -> Dyes:
+    """Foam: pale vacuoles with thin walls; a darker rim of basal cells."""
+    walls = _cell_borders(block, papers, cell_um=19.0, width_um=1.9)
+    bubbles = _cell_borders(block, papers, cell_um=4.2, width_um=1.1)
+    rim = 1 - _ramp(block.adnexa_um, 3.0, 9.0)
+    h_dye = 0.05 + 0.09 * walls + 0.05 * bubbles + 0.22 * rim
+    e_dye = 0.07 + 0.15 * walls + 0.11 * bubbles + 0.16 * rim
+    return h_dye, e_dye
+
+
+def _eccrine(block: Block, papers: Wallpapers) -> Dyes:
+    """Tubules with a small lumen."""
+    grain = _noise(papers.grain, block)
+    lumen = _ramp(block.core_um, -0.7, 0.7)
+    h_dye = (0.22 + 0.03 * grain) * (1 - lumen)
+    e_dye = (0.34 + 0.03 * grain) * (1 - lumen) + 0.03 * lumen
+    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
+
+
+PAINTERS: dict[int, Painter] = {
+    DERMIS: _dermis,
+    INFLAMMATION: _inflammation,
+    EPIDERMIS: _epidermis,
+    KERATIN: _keratin,
+    TUMOUR: _tumour,
+    SUBCUTIS: _subcutis,
+    ADNEXA: _adnexa,
+}

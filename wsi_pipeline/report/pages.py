@@ -1,0 +1,165 @@
+"""How do the parts become one page?
+
+1. One template per page, one style sheet, one script (cohort only), all inside the file.
+2. Everything that comes from outside is escaped, and made harmless text before that: no
+   control characters, no overlong strings.
+3. A content security policy names the style and the script by their hashes and forbids
+   everything else; a page loads nothing and sends nothing.
+4. The same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from wsi_pipeline.classes import TISSUE_CLASSES
+from wsi_pipeline.report.contents import CaseReport, CohortRow
+from wsi_pipeline.report.definitions import GLANCE, definition_of
+from wsi_pipeline.report.views import flatten_facts, view_slide
+from wsi_pipeline.report.wording import Reading, read_value
+
+_LONGEST_TEXT = 2000  # characters: longer than any message, shorter than a flooded page
+_KEPT_CONTROLS = "\n\t"
+
+
+@dataclass(frozen=True, slots=True)
+class _CohortLine:
+    """One slide of the cohort's table."""
+
+    row: CohortRow
+    address: str
+    readings: tuple[Reading, ...]
+
+
+def render_case(case: CaseReport) -> str:
+    """Write the page of one case.
+
+    Parameters
+    ----------
+    case
+        Everything it shows.
+
+    Returns
+    -------
+    str
+        A whole HTML document, to be stored as UTF-8.
+
+    Notes
+    -----
+    The page holds pictures and numbers of the case and no other identity than its name and
+    the declared primary site.
+    """
+    environment = _environment()
+    style = _source(environment, "report.css")
+    slides = [view_slide(slide) for slide in case.slides]
+    return environment.get_template("case.html").render(
+        case=case,
+        slides=slides,
+        facts=flatten_facts(case.provenance),
+        version=str(case.provenance.get("pipeline_version", "not recorded")),
+        style=style,
+        policy=content_security_policy(style=style),
+    )
+
+
+def render_cohort(rows: Sequence[CohortRow], *, provenance: Mapping[str, Any]) -> str:
+    """Write the page over all cases.
+
+    Parameters
+    ----------
+    rows
+        One per slide; their order is kept, failed ones are listed on top as well.
+    provenance
+        What the page was made from and with.
+
+    Returns
+    -------
+    str
+        A whole HTML document, to be stored as UTF-8.
+    """
+    environment = _environment()
+    style, script = _source(environment, "report.css"), _source(environment, "sort.js")
+    lines = [_CohortLine(row, relative_address(row.report), _read_headlines(row)) for row in rows]
+    return environment.get_template("cohort.html").render(
+        lines=lines,
+        titles=[definition_of(name).title for name in GLANCE],
+        done=[line for line in lines if line.row.status == "done"],
+        failed=[line for line in lines if line.row.status != "done"],
+        case_count=len({row.case_id for row in rows}),
+        facts=flatten_facts(provenance),
+        version=str(provenance.get("pipeline_version", "not recorded")),
+        style=style,
+        script=script,
+        policy=content_security_policy(style=style, script=script),
+    )
+
+
+def content_security_policy(*, style: str, script: str = "") -> str:
+    """Policy that lets a page use its own style, script and embedded pictures only."""
+    rules = ["default-src 'none'", "img-src data:", f"style-src {_fingerprint(style)}"]
+    if script:
+        rules.append(f"script-src {_fingerprint(script)}")
+    return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
+
+
+def relative_address(path: str) -> str:
+    """Link to a file beside the page; never to another place or a script.
+
+    Examples
+    --------
+    >>> relative_address("cases/A 1.html"), relative_address("javascript:alert(1)")
+    ('cases/A%201.html', 'javascript%3Aalert%281%29')
+    """
+    written = path.encode("utf-8", "replace").decode("utf-8")
+    return "/".join(quote(part, safe="") for part in written.split("/") if part)
+
+
+def harmless(value: Any) -> Any:
+    """Keep a text readable: no control characters, no half characters, no endless length."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    written = value[:_LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")
+    kept = "".join("\ufffd" if _is_control(character) else character for character in written)
+    return f"{kept} … ({len(value):,} characters)" if len(value) > _LONGEST_TEXT else kept
+
+
+def _is_control(character: str) -> bool:
+    """Whether a character is neither seen nor white space."""
+    return unicodedata.category(character) == "Cc" and character not in _KEPT_CONTROLS
+
+
+def _environment() -> Environment:
+    """Template engine that escapes everything and stumbles over what is missing."""
+    return Environment(
+        loader=PackageLoader("wsi_pipeline.report"),
+        autoescape=True,
+        finalize=harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _source(environment: Environment, name: str) -> Markup:
+    """Style or script as it will stand in the page, so that its hash holds."""
+    return Markup(environment.get_template(name).render(classes=TISSUE_CLASSES))  # noqa: S704
+
+
+def _fingerprint(source: str) -> str:
+    """Hash of an inline style or script, as a policy names it."""
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _read_headlines(row: CohortRow) -> tuple[Reading, ...]:
+    """The few measurements that the table shows."""
+    return tuple(read_value(name, row.values.get(name)) for name in GLANCE)

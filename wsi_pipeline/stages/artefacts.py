@@ -1,0 +1,106 @@
+"""How does an artefact come to be whole?
+
+1. Everything is written under ``….partial`` and renamed when it is complete, so what exists
+   is whole and a killed stage leaves nothing that could be taken for a result.
+2. Every artefact carries its provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import wsi_pipeline
+from wsi_pipeline.errors import StoreError
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a partial path to write to; move it to ``path`` if nothing went wrong.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written to.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)
+        yield partial
+        if path.is_dir():
+            remove(path)
+        partial.replace(path)
+    except (PermissionError, FileExistsError, NotADirectoryError) as fault:
+        raise StoreError(f"{path} cannot be written: {fault.strerror}") from fault
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all; numbers that are not finite are refused."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
+    """Read a JSON artefact.
+
+    Parameters
+    ----------
+    path
+        File to read.
+    made_by
+        Command that writes it, for the error message.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise StoreError(f"{path} cannot be read ({fault}); run '{made_by}' first") from fault
+    if not isinstance(content, dict):
+        raise StoreError(f"{path} does not hold an object; run '{made_by}' again")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(stage: str, *, config_sha256: str) -> dict[str, Any]:
+    """What an artefact says about how it was made."""
+    return {
+        "stage": stage,
+        "pipeline": "wsi_pipeline",
+        "pipeline_version": wsi_pipeline.__version__,
+        "python": platform.python_version(),
+        "config_sha256": config_sha256,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

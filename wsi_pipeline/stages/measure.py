@@ -1,0 +1,72 @@
+"""``segmentation.ome.zarr`` + ``tiles.json`` → ``measurements.json``: what do the labels say?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.stages.artefacts import provenance, write_json
+from wsi_pipeline.stages.inspect import SlideRecord
+from wsi_pipeline.stages.tile import read_tiled
+from wsi_pipeline.store import Segmentation
+
+SCHEMA = "wsi_pipeline/measurements/1"
+
+
+def measure_segmentation(
+    record: SlideRecord, *, tiles: Path, segmentation: Path, config: Config, out: Path
+) -> None:
+    """Measure a segmented slide and write the numbers.
+
+    Parameters
+    ----------
+    record
+        An inspected slide.
+    tiles
+        ``tiles.json``, for the sections and the flags of the tissue.
+    segmentation
+        ``segmentation.ome.zarr``.
+    config
+        Settings.
+    out
+        Where to write ``measurements.json``.
+
+    Raises
+    ------
+    StoreError, MeasurementError
+        If the segmentation is missing or does not fit the sections.
+    """
+    tiled, store = read_tiled(tiles), Segmentation(segmentation)
+    measured = measure_slide(
+        store.read_labels(),
+        grid=store.grid,
+        sections=tiled.sections,
+        sections_grid=tiled.sections_grid,
+        declared_section=record.declared.section,
+        settings=config.measure,
+    )
+    numbers = measured.to_json()
+    write_json(
+        out,
+        {
+            "schema": SCHEMA,
+            "slide_id": record.declared.slide_id,
+            "case_id": record.declared.case_id,
+            "declared": asdict(record.declared),
+            "values": numbers["values"],
+            "sections": numbers["sections"],
+            "flags": [*tiled.flags, *numbers["flags"]],
+            "model": store.attributes["model"],
+            "provenance": {
+                **provenance("measure", config_sha256=config_sha256(config)),
+                "input": dict(record.input),
+                "mpp": record.info["mpp"],
+                "mpp_source": record.info["mpp_source"],
+                "backend": record.info["backend"],
+                "segmented": store.attributes["provenance"],
+                "segment_seconds": store.attributes["run_seconds"],
+            },
+        },
+    )

@@ -1,0 +1,64 @@
+"""Specification → a phantom slide and, beside it, the truth about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.phantom import (
+    Phantom,
+    PhantomSpec,
+    paint_phantom,
+    truth_to_json,
+    write_slide_tiff,
+)
+from wsi_pipeline.stages.artefacts import provenance, whole, write_json
+from wsi_pipeline.store import write_arrays
+
+SCHEMA = "wsi_pipeline/phantom/1"
+
+
+def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
+    """Paint a phantom and write slide and truth.
+
+    Parameters
+    ----------
+    spec
+        What to paint.
+    folder
+        Where to write ``<name>.tiff``, ``<name>.truth.json`` (specification and true values)
+        and ``<name>.truth.zarr`` (label map, junctions, one row per nucleus).
+    name
+        File name without ending.
+
+    Returns
+    -------
+    Path
+        The slide.
+    """
+    phantom = paint_phantom(spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    slide = folder / f"{name}.tiff"
+    write_slide_tiff(slide, phantom.image, mpp=spec.mpp, jpeg_quality=spec.jpeg_quality)
+    _write_truth(phantom, folder=folder, name=name)
+    return slide
+
+
+def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
+    about = {
+        "schema": SCHEMA,
+        "spec": truth_to_json(asdict(phantom.spec)),
+        "grid": Grid(phantom.labels.shape, phantom.spec.mpp).to_json(),
+        "truth": truth_to_json(phantom.truth),
+        "provenance": provenance("phantom", config_sha256=""),
+    }
+    arrays = {
+        "labels": phantom.labels,
+        "dej_um": phantom.dej_um,
+        "dsj_um": phantom.dsj_um,
+        **{f"nuclei/{column}": phantom.nuclei[column] for column in phantom.nuclei.dtype.names},
+    }
+    with whole(folder / f"{name}.truth.zarr") as partial:
+        write_arrays(partial, arrays, attributes=about)
+    write_json(folder / f"{name}.truth.json", about)

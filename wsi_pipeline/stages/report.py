@@ -1,0 +1,247 @@
+"""``measurements.json`` + ``segmentation.ome.zarr`` of all slides → one page per case."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.errors import StoreError
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.report import (
+    CaseReport,
+    CohortRow,
+    SlideFailure,
+    SlideReport,
+    cohort_csv,
+    render_case,
+    render_cohort,
+)
+from wsi_pipeline.stages.artefacts import provenance, read_json, write_json, write_text
+from wsi_pipeline.stages.failure import FailureNote, read_failure
+from wsi_pipeline.stages.inspect import read_record
+from wsi_pipeline.stages.tile import TiledSlide, read_tiled
+from wsi_pipeline.store import Segmentation
+
+SCHEMA = "wsi_pipeline/case/1"
+_OVERVIEW_PX = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFolder:
+    """Where the artefacts of one slide lie.
+
+    Parameters
+    ----------
+    slide_id
+        Name from the case table.
+    path
+        Folder of the slide.
+    """
+
+    slide_id: str
+    path: Path
+
+    @property
+    def failure(self) -> Path:
+        """Note of a failed step."""
+        return self.path / "failure.json"
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the slide went through without a failure."""
+        return (self.path / "measurements.json").is_file() and not self.failure.is_file()
+
+
+def report_case(
+    case_id: str,
+    slides: Sequence[SlideFolder],
+    *,
+    primary_site: str,
+    config_sha256: str,
+    html: Path,
+    json: Path,
+) -> int:
+    """Write the page and the data of one case.
+
+    Parameters
+    ----------
+    case_id
+        Name of the case.
+    slides
+        Every slide of the case, measured or failed.
+    primary_site
+        Origin of the tumour as declared; "" where it was not.
+    config_sha256
+        Fingerprint of the settings.
+    html, json
+        Where to write ``report.html`` and ``report.json``.
+
+    Returns
+    -------
+    int
+        Number of slides that failed.
+    """
+    done = tuple(_read_slide(slide) for slide in slides if slide.is_measured)
+    failed = tuple(_failure(slide, beside=html.parent) for slide in slides if not slide.is_measured)
+    about = provenance("report", config_sha256=config_sha256)
+    write_text(html, render_case(CaseReport(case_id, primary_site, done, failed, about)))
+    write_json(
+        json,
+        {
+            "schema": SCHEMA,
+            "case_id": case_id,
+            "primary_site": primary_site,
+            "slides": [dict(slide.measurements) for slide in done],
+            "failures": [asdict(failure) for failure in failed],
+            "provenance": about,
+        },
+    )
+    return len(failed)
+
+
+def report_cohort(
+    cases: Mapping[str, Sequence[str]],
+    *,
+    case_json: Mapping[str, Path],
+    config_sha256: str,
+    html: Path,
+    csv: Path,
+) -> list[CohortRow]:
+    """Write the page and the table over all cases.
+
+    Parameters
+    ----------
+    cases
+        Slide ids of each case, in the order of the case table.
+    case_json
+        ``report.json`` of each case; the page ``report.html`` lies beside it.
+    config_sha256
+        Fingerprint of the settings.
+    html, csv
+        Where to write ``cohort.html`` and ``cohort.csv``.
+
+    Returns
+    -------
+    list of CohortRow
+        One row per slide.
+    """
+    rows = [
+        row
+        for case_id, slide_ids in cases.items()
+        for row in _cohort_rows(case_id, slide_ids, case_json[case_id], beside=html.parent)
+    ]
+    write_text(csv, cohort_csv(rows))
+    about = provenance("report", config_sha256=config_sha256)
+    write_text(html, render_cohort(rows, provenance=about))
+    return rows
+
+
+def _read_slide(slide: SlideFolder) -> SlideReport:
+    """Gather what the page shows of one slide."""
+    record = read_record(slide.path / "slide.json")
+    numbers = read_json(slide.path / "measurements.json", made_by="wsi-pipeline measure")
+    store = Segmentation(slide.path / "segmentation.ome.zarr")
+    level = _overview_level(store)
+    grid = store.level_grid(level)
+    return SlideReport(
+        slide_id=slide.slide_id,
+        block=record.declared.block,
+        stain=record.declared.stain,
+        measurements=numbers,
+        slide={**record.info, "sha256": record.input.get("sha256", "")},
+        flags=tuple(numbers["flags"]),
+        overview=store.read_image(level),
+        overview_mpp=grid.mpp,
+        overview_origin_um=grid.origin_um,
+        labels=store.read_labels(level),
+        sections=_sections_on(grid, read_tiled(slide.path / "tiles.json")),
+        model=numbers["model"],
+        provenance=numbers["provenance"],
+        curves=[section["curves"] for section in numbers["sections"] if section["curves"]],
+        run_seconds=numbers["provenance"].get("segment_seconds"),
+    )
+
+
+def _overview_level(store: Segmentation) -> int:
+    """Finest level that fits the page."""
+    return next(
+        (
+            level
+            for level in range(store.levels)
+            if max(store.level_grid(level).shape) <= _OVERVIEW_PX
+        ),
+        store.levels - 1,
+    )
+
+
+def _sections_on(grid: Grid, tiled: TiledSlide) -> NDArray[np.uint8]:
+    """Section ids at the centres of another plane's pixels."""
+    rows, columns = (
+        np.clip(
+            (((np.arange(count) + 0.5) * grid.mpp) / tiled.sections_grid.mpp).astype(int),
+            0,
+            limit - 1,
+        )
+        for count, limit in zip(grid.shape, tiled.sections.shape, strict=True)
+    )
+    return tiled.sections[np.ix_(rows, columns)]
+
+
+def _failure(slide: SlideFolder, *, beside: Path) -> SlideFailure:
+    note: FailureNote = read_failure(slide.failure)
+    log = os.path.relpath(note.log, beside) if note.log else ""
+    return SlideFailure(slide.slide_id, note.stage, note.reason, log)
+
+
+def _cohort_rows(
+    case_id: str, slide_ids: Sequence[str], path: Path, *, beside: Path
+) -> list[CohortRow]:
+    """Rows of one case; a case without a report counts as failed."""
+    try:
+        raw = read_json(path, made_by="wsi-pipeline report")
+    except StoreError as fault:
+        reason = f"the case has no report: {fault}"
+        return [
+            CohortRow(case_id, slide_id, "failed", "report", reason, "", {}, "")
+            for slide_id in slide_ids
+        ]
+    page = os.path.relpath(path.with_suffix(".html"), beside)
+    measured = {slide["slide_id"]: slide["values"] for slide in raw["slides"]}
+    failed = {failure["slide_id"]: failure for failure in raw["failures"]}
+    return [
+        _row(
+            case_id,
+            slide_id,
+            measured=measured,
+            failed=failed,
+            page=page,
+            log_root=path.parent,
+            beside=beside,
+        )
+        for slide_id in slide_ids
+    ]
+
+
+def _row(
+    case_id: str,
+    slide_id: str,
+    *,
+    measured: Mapping[str, Any],
+    failed: Mapping[str, Any],
+    page: str,
+    log_root: Path,
+    beside: Path,
+) -> CohortRow:
+    if slide_id in measured:
+        return CohortRow(case_id, slide_id, "done", "", "", "", measured[slide_id], page)
+    failure = failed.get(slide_id, {"stage": "report", "reason": "not in the report", "log": ""})
+    log = os.path.relpath(log_root / failure["log"], beside) if failure["log"] else ""
+    return CohortRow(
+        case_id, slide_id, "failed", failure["stage"], failure["reason"], log, {}, page
+    )

@@ -1,0 +1,37 @@
+"""Where do the models and the workflow lie?
+
+An installed package carries them inside itself; a checkout keeps them at its top level.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsi_pipeline.errors import ConfigError
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def share_folder() -> Path:
+    """Folder that holds ``Snakefile``, ``workflows/`` and ``models/``."""
+    installed = _PACKAGE / "_share"
+    return installed if installed.is_dir() else _PACKAGE.parent
+
+
+def find_model(model: str) -> Path:
+    """Folder of a model, given its id or the folder itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither; the message lists the ids that come with the package.
+    """
+    shipped = share_folder() / "models"
+    for folder in (shipped / model, Path(model)):
+        if (folder / "model.toml").is_file():
+            return folder.resolve()
+    known = sorted(folder.parent.name for folder in shipped.glob("*/model.toml"))
+    raise ConfigError(
+        f"no model '{model}': not an id under models/ (there are: {', '.join(known)}) and not a "
+        "folder that holds a model.toml"
+    )

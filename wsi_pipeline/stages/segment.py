@@ -1,0 +1,249 @@
+"""``slide.json`` + ``tiles.json`` → ``segmentation.ome.zarr``: which class is each pixel?
+
+One Dask task per tile reads its box, runs the model, and writes image, probabilities and
+labels.  Slides, models and stores are opened inside the task, once per process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.blockwise import Progress, cover_plane
+from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.errors import ModelMismatchError
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.labels import label_map, quantise, tissue_within
+from wsi_pipeline.segment import ModelCard, Segmenter, limit_threads, load_segmenter, read_card
+from wsi_pipeline.slide import Slide, open_slide
+from wsi_pipeline.stages.artefacts import provenance, whole
+from wsi_pipeline.stages.inspect import SlideRecord
+from wsi_pipeline.stages.resources import find_model
+from wsi_pipeline.stages.tile import COARSEST_SHARE, TiledSlide, read_tiled
+from wsi_pipeline.store import (
+    Segmentation,
+    StoreLayout,
+    create_segmentation,
+    plan_pyramid_level,
+    write_pyramid_tile,
+)
+from wsi_pipeline.tiling import Tile, TilePlan
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTile:
+    """Tile function: read → model → probabilities → write, for one tile.
+
+    It carries paths only, so that it travels to other processes in a few hundred bytes.
+
+    Parameters
+    ----------
+    slide_path, slide_mpp, backend
+        How the slide is opened.
+    tiles_path
+        ``tiles.json``, for the tissue mask.
+    model_folder, device, threads
+        How the model is loaded, and how many torch threads a worker may use.
+    store_path
+        Where to write.
+    grid
+        The working plane.
+    """
+
+    slide_path: Path
+    slide_mpp: float
+    backend: str
+    tiles_path: Path
+    model_folder: Path
+    device: str
+    threads: int
+    store_path: Path
+    grid: Grid
+
+    def __call__(self, tile: Tile) -> int:
+        """Segment one tile; return the number of pixels decided."""
+        slide = _slide(self.slide_path, self.slide_mpp, self.backend)
+        segmenter = _segmenter(self.model_folder, self.device, self.threads)
+        tiled = _tiled(self.tiles_path)
+        rgb = slide.read_region(tile.read, self.grid.mpp)
+        probabilities = quantise(segmenter(rgb)[(slice(None), *tile.keep)])
+        tissue = tissue_within(
+            tile.write,
+            grid=self.grid,
+            sections=tiled.sections,
+            sections_grid=tiled.sections_grid,
+        )
+        Segmentation(self.store_path, mode="r+").write_tile(
+            tile.write,
+            rgb=rgb[tile.keep],
+            probabilities=probabilities,
+            labels=label_map(probabilities, tissue=tissue),
+        )
+        return tile.write.area_px
+
+
+def segment_slide(
+    record: SlideRecord,
+    *,
+    tiles: Path,
+    config: Config,
+    out: Path,
+    on_progress: Progress | None = None,
+) -> None:
+    """Segment the planned tiles of a slide and write an OME-Zarr.
+
+    Parameters
+    ----------
+    record
+        An inspected slide.
+    tiles
+        ``tiles.json`` of the same slide, planned for the same model.
+    config
+        Settings.
+    out
+        Where to write ``segmentation.ome.zarr``.
+    on_progress
+        Called after each tile.
+
+    Raises
+    ------
+    ModelMismatchError
+        If the plan was made for another model.
+    SlideReadError
+        If a region of the slide cannot be decoded; the error's note names the tile.
+    """
+    start = time.perf_counter()
+    folder = find_model(config.segment.model)
+    plan, card = read_tiled(tiles).plan, read_card(folder)
+    check_plan(plan, card)
+    workers = config.segment.workers or available_cores()
+    threads = max(1, available_cores() // workers)
+    if config.segment.scheduler in ("threads", "sync"):
+        # Here, because threads started later inherit the limit, and a bad model shows at once.
+        _segmenter(folder, config.segment.device, threads)
+    with whole(out) as partial:
+        create_segmentation(
+            partial,
+            grid=plan.grid,
+            layout=_layout(plan, config),
+            attributes=_attributes(record, card, config),
+        )
+        job = SegmentTile(
+            slide_path=record.path,
+            slide_mpp=record.info["mpp"],
+            backend=record.info["backend"],
+            tiles_path=tiles.resolve(),
+            model_folder=folder,
+            device=config.segment.device,
+            threads=threads,
+            store_path=partial.resolve(),
+            grid=plan.grid,
+        )
+        cover_plane(
+            job,
+            plan,
+            scheduler=config.segment.scheduler,
+            workers=workers,
+            on_progress=on_progress,
+        )
+        _write_pyramid(partial, workers)
+        Segmentation(partial, mode="r+").annotate(
+            {"tiles": len(plan), "run_seconds": round(time.perf_counter() - start, 2)}
+        )
+
+
+def segment_whole(record: SlideRecord, plan: TilePlan, segmenter: Segmenter) -> NDArray[np.float32]:
+    """Probabilities of the whole plane in one pass: what tiling must reproduce.
+
+    The plane is read with the plan's halo around it, so that padding looks the same to the
+    network as it does to tiles at the border.
+
+    Returns
+    -------
+    (C, Y, X) float32
+        Probabilities on ``plan.grid``; needs memory for the whole plane.
+    """
+    everything = TilePlan(
+        plan.grid,
+        type(plan.shape)(max(plan.grid.shape), plan.shape.halo_px, plan.shape.stride_px),
+        ((0, 0),),
+    )
+    tile = everything.tile(0, 0)
+    rgb = open_cached(record).read_region(tile.read, plan.grid.mpp)
+    return segmenter(rgb)[(slice(None), *tile.keep)]
+
+
+def check_plan(plan: TilePlan, card: ModelCard) -> None:
+    """Refuse a plan that was made for a model with other needs.
+
+    Raises
+    ------
+    ModelMismatchError
+        Naming what differs.
+    """
+    faults = []
+    if plan.shape.halo_px < card.halo_px:
+        faults.append(f"halo {plan.shape.halo_px} px, the model needs {card.halo_px}")
+    if plan.shape.stride_px % card.stride_px:
+        faults.append(f"stride {plan.shape.stride_px} px, the model needs {card.stride_px}")
+    if not 1.0 <= plan.grid.mpp / card.mpp <= COARSEST_SHARE:
+        faults.append(f"{plan.grid.mpp} µm/px, the model needs {card.mpp}")
+    if faults:
+        raise ModelMismatchError(
+            f"the tile plan does not fit model '{card.id}' ({'; '.join(faults)}); run "
+            f"'wsi-pipeline tile' with this model"
+        )
+
+
+def available_cores() -> int:
+    """Cores this process may use, which on a cluster is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_cached(record: SlideRecord) -> Slide:
+    """Slide of a record, opened once per process."""
+    return _slide(record.path, record.info["mpp"], record.info["backend"])
+
+
+@lru_cache(maxsize=2)
+def _slide(path: Path, mpp: float, backend: str) -> Slide:
+    return open_slide(path, mpp=mpp, backend=backend)
+
+
+@lru_cache(maxsize=1)
+def _segmenter(folder: Path, device: str, threads: int) -> Segmenter:
+    limit_threads(threads)
+    return load_segmenter(folder, device=device)
+
+
+@lru_cache(maxsize=2)
+def _tiled(path: Path) -> TiledSlide:
+    return read_tiled(path)
+
+
+def _layout(plan: TilePlan, config: Config) -> StoreLayout:
+    return StoreLayout(plan.shape.tile_px, config.store.chunk_px, config.store.compression)
+
+
+def _attributes(record: SlideRecord, card: ModelCard, config: Config) -> dict[str, Any]:
+    return {
+        "slide_id": record.declared.slide_id,
+        "case_id": record.declared.case_id,
+        "model": card.to_json(),
+        "input": dict(record.input),
+        "mpp": {"level_0": record.info["mpp"], "source": record.info["mpp_source"]},
+        "backend": record.info["backend"],
+        "provenance": provenance("segment", config_sha256=config_sha256(config)),
+    }
+
+
+def _write_pyramid(path: Path, workers: int) -> None:
+    for level in range(1, Segmentation(path).levels):
+        cover_plane(write_pyramid_tile, list(plan_pyramid_level(path, level)), workers=workers)

@@ -1,0 +1,86 @@
+"""How do the coarser levels of a multiscale come about?
+
+1. `plan_pyramid_level` lists the shards of one level; levels are made in order.
+2. `write_pyramid_tile` halves one box of the level below: images by the mean, labels by the
+   majority of each 2 × 2 block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.geometry import Box
+from wsi_pipeline.store.metadata import IMAGE, LABELS, PROBABILITIES
+from wsi_pipeline.store.segmentation import Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class PyramidTile:
+    """One shard of a coarser level, to be made from the level below it.
+
+    Parameters
+    ----------
+    path
+        Folder of the segmentation.
+    plane
+        Which multiscale.
+    level
+        Level to write, from 1.
+    write
+        Box on that level.
+    """
+
+    path: Path
+    plane: str
+    level: int
+    write: Box
+
+
+def plan_pyramid_level(path: Path, level: int) -> Iterator[PyramidTile]:
+    """Shards of one level of all three multiscales; levels must be made in order."""
+    segmentation = Segmentation(path)
+    for plane in (IMAGE, LABELS, PROBABILITIES):
+        array = segmentation.array(plane, level)
+        edge = (array.shards or array.chunks)[-1]
+        rows, columns = array.shape[-2:]
+        for top in range(0, rows, edge):
+            for left in range(0, columns, edge):
+                box = Box(top, left, top + edge, left + edge) & Box.of_shape((rows, columns))
+                yield PyramidTile(path, plane, level, box)
+
+
+def write_pyramid_tile(tile: PyramidTile) -> None:
+    """Halve one box of the level below and write it: mean of images, majority of labels."""
+    segmentation = Segmentation(tile.path, mode="r+")
+    box = tile.write
+    below = segmentation.array(tile.plane, tile.level - 1)
+    source = Box(2 * box.top, 2 * box.left, 2 * box.bottom, 2 * box.right)
+    fine = np.asarray(below[(..., *source.slices)], np.uint8)
+    even = np.pad(
+        fine, [(0, 0)] * (fine.ndim - 2) + [(0, n % 2) for n in fine.shape[-2:]], mode="edge"
+    )
+    halve = halve_labels if tile.plane == LABELS else halve_image
+    segmentation.array(tile.plane, tile.level)[(..., *box.slices)] = halve(even)
+
+
+def halve_image(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Rounded mean of each 2 × 2 block of (…, Y, X)."""
+    total = sum((quarter.astype(np.uint16) for quarter in _quarters(fine)), start=np.uint16(2))
+    return (np.asarray(total) // 4).astype(np.uint8)
+
+
+def halve_labels(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Most frequent label of each 2 × 2 block of (Y, X); on a tie the first that is tied."""
+    one, two, three, four = _quarters(fine)
+    rest = np.where(three == four, three, one)
+    second = np.where((two == three) | (two == four), two, rest)
+    return np.where((one == two) | (one == three) | (one == four), one, second)
+
+
+def _quarters(fine: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    return tuple(fine[..., row::2, column::2] for row in (0, 1) for column in (0, 1))
