@@ -84,7 +84,9 @@ def fat(shape=SHAPE, *, mpp=MPP, cell_um=90.0, seed=3):
 
 def dots(density, *, pitch_um=200.0, across_um=100.0, depth=0.02, mpp=MPP):
     """Add the printed spots of an array."""
-    row, column = ((np.arange(length) * mpp) % pitch_um - pitch_um / 2 for length in density.shape[1:])
+    row, column = (
+        (np.arange(length) * mpp) % pitch_um - pitch_um / 2 for length in density.shape[1:]
+    )
     return density + depth * (np.hypot(row[:, None], column[None]) < across_um / 2)
 
 

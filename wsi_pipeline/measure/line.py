@@ -21,6 +21,9 @@ from skimage.measure import find_contours
 
 from wsi_pipeline.geometry import Grid
 
+# Slant against the normal that the last column of a piece may have: tan 15°.
+_END_SLANT = 0.27
+
 Points = NDArray[np.float64]
 
 
@@ -151,7 +154,8 @@ class ColumnMap:
     ----------
     column
         int32 (Y, X), index of the line's point beside which the pixel lies; -1 where the
-        pixel lies beyond the end of a piece.
+        pixel lies beyond the end of a piece.  The end columns are wedges of 15°, for a cut
+        edge is rarely square to the skin.
     depth_px
         float32 (Y, X), distance from the line, negative on its shallow side.
     """
@@ -170,12 +174,18 @@ def column_map(line: Line, shape: tuple[int, int]) -> ColumnMap:
     # The nearest *pixel* of a slanted line is uncertain along the line; projecting on the
     # tangent (-right, down … turned by 90°) moves the foot to where the normal meets it.
     along = gap_rows * right - gap_columns * down
+    depth_px = gap_rows * down + gap_columns * right
     foot = nearest + np.rint(along).astype(np.intp)
-    inside = (foot >= 0) & (foot < len(line.pieces))
-    inside &= line.pieces[np.clip(foot, 0, len(line.pieces) - 1)] == line.pieces[nearest]
-    return ColumnMap(
-        np.where(inside, foot, -1).astype(np.int32), gap_rows * down + gap_columns * right
-    )
+    first, last = (ends[line.pieces[nearest]] for ends in _ends(line))
+    column = np.clip(foot, first, last)
+    inside = np.abs(foot - column) <= np.maximum(0, depth_px * _END_SLANT)
+    return ColumnMap(np.where(inside, column, -1).astype(np.int32), depth_px)
+
+
+def _ends(line: Line) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and last point of every piece."""
+    spans = line.spans
+    return np.array([s.start for s in spans]), np.array([s.stop - 1 for s in spans])
 
 
 def to_slide_um(line: Line, grid: Grid) -> Points:

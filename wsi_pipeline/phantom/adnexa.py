@@ -16,7 +16,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_pipeline.phantom.frame import Floats, Nodes
+from wsi_pipeline.phantom.frame import Nodes
+from wsi_pipeline.phantom.noise import Floats
 from wsi_pipeline.phantom.skin import Skin
 from wsi_pipeline.phantom.spec import PhantomSpec
 
@@ -204,9 +205,7 @@ def _lobules(
     return patches
 
 
-def _coil(
-    rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, float]
-) -> list[Patch]:
+def _coil(rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, float]) -> list[Patch]:
     """An eccrine coil: a cluster of tubules cut at all angles."""
     patches = []
     spread = rng.uniform(60.0, 130.0)
@@ -225,7 +224,7 @@ def _coil(
             window, inside = _ellipse(
                 nodes, centre_um=centre, axes_um=axes, angle=rng.uniform(0, math.pi)
             )
-            patches.append(_plain_patch(window, inside, Kind.ECCRINE, core_um=5.0 - radius))
+            patches.append(_plain_patch(window, inside, Kind.ECCRINE, core_um=3.5 - radius))
     return patches
 
 
@@ -262,9 +261,7 @@ def _spread_points(
     return chosen
 
 
-def _unit(
-    rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, float]
-) -> list[Patch]:
+def _unit(rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, float]) -> list[Patch]:
     """One follicular unit."""
     count = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.45, 0.28, 0.07]))
     turn = rng.uniform(0, 2 * math.pi)
@@ -307,7 +304,7 @@ def draw_vessels(
     for x, y in zip(
         rng.uniform(-across, across, count), rng.uniform(-down, down, count), strict=True
     ):
-        lumen, stretch, angle = 3 + rng.gamma(1.6, 3.0), rng.uniform(1, 3.2), rng.normal(0, 0.5)
+        lumen, stretch, angle = 3 + rng.gamma(1.3, 2.4), rng.uniform(1, 3.2), rng.normal(0, 0.5)
         if not is_free(float(x), float(y)):
             continue
         wall = 2.5 + 0.22 * lumen

@@ -26,8 +26,8 @@ from wsi_pipeline.classes import (
 )
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.adnexa import Kind
-from wsi_pipeline.phantom.frame import Floats, Nodes, refine
-from wsi_pipeline.phantom.noise import Bytes
+from wsi_pipeline.phantom.frame import Nodes, refine
+from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.tissue import Layout
 
 # Beyond this distance from a border nothing is drawn that depends on it, µm.

@@ -122,7 +122,9 @@ class Nodes:
     def read(self, plane: Floats, slide_um: Points) -> Floats:
         """Bilinear value of a node plane at places ``(down, right)`` on the slide, µm."""
         nodes = slide_um.T / self.step_um
-        return np.asarray(ndimage.map_coordinates(plane, nodes, order=1, mode="nearest"), np.float32)
+        return np.asarray(
+            ndimage.map_coordinates(plane, nodes, order=1, mode="nearest"), np.float32
+        )
 
     def under(self, box: Box) -> Box:
         """Nodes needed to interpolate the pixels of a box."""
@@ -154,9 +156,7 @@ def refine(nodes: Nodes, plane: Floats, box: Box) -> Floats:
         0.5 µm for a rete ridge of 40 µm amplitude and 80 µm wavelength.
     """
     row, row_share = _brackets(box.top, box.bottom, factor=nodes.factor, count=nodes.shape[0])
-    column, column_share = _brackets(
-        box.left, box.right, factor=nodes.factor, count=nodes.shape[1]
-    )
+    column, column_share = _brackets(box.left, box.right, factor=nodes.factor, count=nodes.shape[1])
     lines = plane[row] + (plane[row + 1] - plane[row]) * row_share[:, None]
     rise = np.diff(lines, axis=1)
     fine = rise[:, column]

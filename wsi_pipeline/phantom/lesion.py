@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wsi_pipeline.phantom.frame import Floats, Nodes
-from wsi_pipeline.phantom.noise import paint_cells, smooth_noise
+from wsi_pipeline.phantom.frame import Nodes
+from wsi_pipeline.phantom.noise import Floats, paint_cells, smooth_noise
 from wsi_pipeline.phantom.spec import PhantomSpec
 
 OUTSIDE_UM = -1000.0
@@ -66,7 +66,9 @@ def _nests_and_cords(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats) -> F
     cut = float(np.quantile(share[region_um > 0], 0.55))
     # 300 µm per standard deviation is about the field's slope at that wavelength.
     nest_region = np.minimum(region_um, (share - cut) * 300.0)
-    nests = _nests(spec, nodes, region_um=nest_region, density=min(0.95, 1.35 * spec.tumour_density))
+    nests = _nests(
+        spec, nodes, region_um=nest_region, density=min(0.95, 1.35 * spec.tumour_density)
+    )
     around = np.minimum(region_um, -nests - 14.0)
     cords = _cords(spec, nodes, region_um=around, density=0.8 * spec.tumour_density)
     return np.maximum(nests, cords)
@@ -113,7 +115,9 @@ def _cords(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats, density: float
     rng = np.random.default_rng([spec.seed, 23])
     x_um, y_um = nodes.x_um, nodes.y_um
     field = smooth_noise(rng, x_um, y_um, wavelength_um=(330.0, 105.0))
-    line = _distance(field > 0, step_um=nodes.step_um) - _distance(field <= 0, step_um=nodes.step_um)
+    line = _distance(field > 0, step_um=nodes.step_um) - _distance(
+        field <= 0, step_um=nodes.step_um
+    )
     middle = np.abs(ndimage.gaussian_filter(line, 1.0))
     swell = smooth_noise(rng, x_um, y_um, wavelength_um=(240.0, 240.0))
     half_width = np.clip(16.0 + 4.5 * swell, *(edge / 2 for edge in CORD_WIDTH_UM))

@@ -65,9 +65,7 @@ class Cells:
     identity: NDArray[np.int32]
 
 
-def paint_cells(
-    rng: np.random.Generator, x: Floats, y: Floats, *, shape: tuple[int, int]
-) -> Cells:
+def paint_cells(rng: np.random.Generator, x: Floats, y: Floats, *, shape: tuple[int, int]) -> Cells:
     """Evaluate a periodic Voronoi tessellation of jittered seeds.
 
     Parameters
@@ -113,7 +111,11 @@ def paint_cells(
 
 
 def _rank(
-    best: list[Floats], delta: tuple[Floats, Floats], *, nearer: NDArray[np.bool_], next_nearer: NDArray[np.bool_]
+    best: list[Floats],
+    delta: tuple[Floats, Floats],
+    *,
+    nearer: NDArray[np.bool_],
+    next_nearer: NDArray[np.bool_],
 ) -> list[Floats]:
     """Keep the offsets of the nearest and second nearest seed."""
     first, second = best[:2], best[2:]

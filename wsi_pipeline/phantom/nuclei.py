@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from skimage.measure import find_contours
 
 from wsi_pipeline.phantom.adnexa import Kind
-from wsi_pipeline.phantom.frame import Floats, Nodes, Points
+from wsi_pipeline.phantom.frame import Nodes, Points
+from wsi_pipeline.phantom.noise import Floats
 from wsi_pipeline.phantom.spec import NUCLEAR_AREA_UM2
 from wsi_pipeline.phantom.tissue import DEEP_UM, Layout
 
@@ -82,7 +83,7 @@ class Habit:
 LYMPHOCYTE = Habit(Cell.LYMPHOCYTE, (24.0, 3.5), 1.1, 0.98)
 FIBROBLAST = Habit(Cell.FIBROBLAST, (27.0, 7.0), 4.2, 0.80)
 BASAL = Habit(Cell.KERATINOCYTE, (36.0, 6.0), 1.5, 0.80)
-SPINOUS = Habit(Cell.KERATINOCYTE, (42.0, 8.0), 1.35, 0.62, vesicular=0.5)
+SPINOUS = Habit(Cell.KERATINOCYTE, (42.0, 8.0), 1.35, 0.52, vesicular=0.5)
 ENDOTHELIUM = Habit(Cell.ENDOTHELIUM, (22.0, 5.0), 3.4, 0.80)
 ADNEXAL = Habit(Cell.ADNEXAL, (34.0, 6.0), 1.3, 0.72, vesicular=0.2)
 SEBOCYTE = Habit(Cell.ADNEXAL, (24.0, 5.0), 1.2, 0.72)
@@ -107,8 +108,9 @@ def place_nuclei(layout: Layout) -> Nuclei:
     Returns
     -------
     structured array (N,)
-        Fields of `NUCLEUS_DTYPE`: centre on the slide, area, full axes, clockwise angle of
-        the major axis from the row direction of the image, kind (`Cell`), and how it stains.
+        Fields of `NUCLEUS_DTYPE`: centre on the slide, area, full axes, angle of the
+        major axis (its direction is ``(down, right) = (cos, sin)``, as in scikit-image),
+        kind (`Cell`), and how it stains.
     """
     rng = np.random.default_rng([layout.spec.seed, 9])
     groups = [
@@ -116,7 +118,9 @@ def place_nuclei(layout: Layout) -> Nuclei:
         *_epidermal(rng, layout),
         *_adnexal(rng, layout),
         *_stromal(rng, layout),
-        _line(rng, layout, layout.vessels.core_um, habit=ENDOTHELIUM, spacing_um=17.0, inset_um=-1.5),
+        _line(
+            rng, layout, layout.vessels.core_um, habit=ENDOTHELIUM, spacing_um=17.0, inset_um=-1.5
+        ),
     ]
     every = np.concatenate(groups)
     slide_um = np.stack([every["down_um"], every["right_um"]], axis=-1)
@@ -146,7 +150,7 @@ def _epidermal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
     covered = np.maximum(layout.adnexa.inside_um, -layout.outline_um)
     epidermis = np.where(covered > 0, -DEEP_UM, -layout.below_dej_um)
     basal = _line(rng, layout, epidermis, habit=BASAL, spacing_um=6.8, inset_um=4.6, upright=True)
-    slide_um = _lattice(rng, layout.nodes, spacing_um=9.6, where=height > 2)
+    slide_um = _lattice(rng, layout.nodes, spacing_um=10.6, where=height > 2)
     above = layout.nodes.read(-layout.below_dej_um, slide_um)
     below = layout.nodes.read(layout.below_surface_um, slide_um)
     plug = layout.nodes.read(layout.adnexa.core_um, slide_um)
@@ -172,17 +176,21 @@ def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
         keep &= nodes.read(adnexa.core_um, slide_um) < -4.5
         keep &= nodes.read(adnexa.axis_um, slide_um) > 37.0
         slide_um = slide_um[keep]
-        groups.append(_shape(rng, slide_um, habit=habit, angle_rad=rng.uniform(0, 3.1, len(slide_um))))
+        groups.append(
+            _shape(rng, slide_um, habit=habit, angle_rad=rng.uniform(0, 3.1, len(slide_um)))
+        )
     return groups
 
 
 def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
     """Fibroblasts along the collagen, lymphocytes in patches, flat nuclei in the fat."""
     nodes = layout.nodes
-    filled = np.maximum(layout.tumour_um, np.maximum(layout.adnexa.inside_um, layout.vessels.inside_um))
+    filled = np.maximum(
+        layout.tumour_um, np.maximum(layout.adnexa.inside_um, layout.vessels.inside_um)
+    )
     dermis = np.minimum(np.minimum(layout.below_dej_um, -layout.below_dsj_um), -filled) > 3
     fat = (layout.below_dsj_um > 3) & (filled < -3)
-    grain_rad = _grain_direction(layout)
+    slopes = [np.asarray(slope, np.float32) for slope in np.gradient(layout.flow_down_um)]
     groups = []
     for habit, where, per_mm2, spread in (
         (FIBROBLAST, dermis, 480.0, 0.5),
@@ -191,20 +199,18 @@ def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
         (ADIPOCYTE, fat, 110.0, 1.5),
     ):
         slide_um = _sprinkle(rng, nodes, per_mm2=per_mm2, where=where)
-        angle = nodes.read(grain_rad, slide_um) + rng.normal(0, spread, len(slide_um))
+        # Collagen runs where the depth of the texture stays the same.
+        down, right = (nodes.read(slope, slide_um) for slope in slopes)
+        angle = np.arctan2(down, -right) + rng.normal(0, spread, len(slide_um))
         groups.append(_shape(rng, slide_um, habit=habit, angle_rad=angle))
     slide_um = _lattice(rng, nodes, spacing_um=8.2, where=layout.inflamed_um > -12)
     slide_um = slide_um + rng.normal(0, 2.0, slide_um.shape)
     depth = nodes.read(layout.inflamed_um, slide_um) + rng.normal(0, 6, len(slide_um))
     slide_um = slide_um[(depth > 2) & (rng.random(len(slide_um)) < 0.8)]
-    groups.append(_shape(rng, slide_um, habit=LYMPHOCYTE, angle_rad=rng.uniform(0, 3.1, len(slide_um))))
+    groups.append(
+        _shape(rng, slide_um, habit=LYMPHOCYTE, angle_rad=rng.uniform(0, 3.1, len(slide_um)))
+    )
     return groups
-
-
-def _grain_direction(layout: Layout) -> Floats:
-    """Angle along which collagen runs at each node: where the texture's depth is constant."""
-    down, right = np.gradient(layout.flow_down_um)
-    return np.asarray(np.arctan2(down, -right) % math.pi, dtype=np.float32)
 
 
 # ------------------------------------------------------------------- placement

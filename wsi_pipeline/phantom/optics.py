@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wsi_pipeline.phantom.frame import Floats
-from wsi_pipeline.phantom.noise import Bytes
+from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.spec import PhantomSpec
 
 # Rows: haematoxylin, eosin; columns: red, green, blue.

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.block import label_block, read_block
-from wsi_pipeline.phantom.frame import Floats
-from wsi_pipeline.phantom.noise import Bytes
+from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
 from wsi_pipeline.phantom.optics import digitise, expose
 from wsi_pipeline.phantom.spec import PhantomSpec

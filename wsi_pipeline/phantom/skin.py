@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsi_pipeline.errors import ConfigError
-from wsi_pipeline.phantom.frame import Floats, Points
+from wsi_pipeline.phantom.frame import Points
+from wsi_pipeline.phantom.noise import Floats
 from wsi_pipeline.phantom.spec import MIN_FAT_UM, PhantomSpec, section_extent_um
 
 # Room above the highest point of the surface for the stratum corneum and its flakes, µm.
@@ -83,6 +84,7 @@ def _arch(rng: np.random.Generator, x_um: Points, *, across_um: float) -> Points
     """Surface that falls towards both cut edges, as an excised piece of skin does."""
     sag = rng.uniform(0.015, 0.035) * across_um
     ripple = _ripples(rng, x_um, wavelengths_um=(700, 1900), share=12.0)
+    ripple += _ripples(rng, x_um, wavelengths_um=(160, 420), share=7.0)
     return np.asarray(sag * (2 * x_um / across_um) ** 2 + ripple, dtype=np.float64)
 
 

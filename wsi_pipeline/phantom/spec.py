@@ -21,7 +21,11 @@ Architecture = Literal["none", "solid", "cord", "solid-cord"]
 Grade = Literal[1, 2, 3]
 
 # Mean and standard deviation of the nuclear profile area per grade, µm².
-NUCLEAR_AREA_UM2: dict[int, tuple[float, float]] = {1: (45.0, 11.0), 2: (62.0, 21.0), 3: (86.0, 40.0)}
+NUCLEAR_AREA_UM2: dict[int, tuple[float, float]] = {
+    1: (45.0, 11.0),
+    2: (62.0, 21.0),
+    3: (86.0, 40.0),
+}
 # Depth that must remain between the dermo-subcutaneous junction and the deep margin, µm.
 MIN_FAT_UM = 120.0
 
@@ -114,7 +118,10 @@ def _faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
             not 0 <= depth_low < depth_high <= 1.5,
             f"'depth_span' must rise within 0 to 1.5, not {spec.depth_span}",
         ),
-        (not 0 < spec.lateral_span <= 1, f"'lateral_span' must lie in 0 to 1, not {spec.lateral_span}"),
+        (
+            not 0 < spec.lateral_span <= 1,
+            f"'lateral_span' must lie in 0 to 1, not {spec.lateral_span}",
+        ),
         (
             not 0 < spec.tumour_density < 1,
             f"'tumour_density' must lie between 0 and 1, not {spec.tumour_density}",

@@ -26,8 +26,7 @@ from wsi_pipeline.classes import (
 )
 from wsi_pipeline.phantom.adnexa import Kind
 from wsi_pipeline.phantom.block import Block
-from wsi_pipeline.phantom.frame import Floats
-from wsi_pipeline.phantom.noise import Bytes, Tile, tile_index
+from wsi_pipeline.phantom.noise import Bytes, Floats, Tile, tile_index
 from wsi_pipeline.phantom.spec import PhantomSpec
 from wsi_pipeline.phantom.wallpaper import BORDER_SCALE, Wallpapers
 
@@ -38,7 +37,10 @@ Painter = Callable[[Block, Wallpapers], Dyes]
 def _texture(tile: Tile, block: Block, *, scale: float = 1.0) -> Floats:
     """Read a tile along the flow of the tissue, magnified by ``1/scale``; 0..255."""
     index = tile_index(
-        block.flow_down_um, block.flow_right_um, step_um=tile.step_um / scale, edge_px=len(tile.texels)
+        block.flow_down_um,
+        block.flow_right_um,
+        step_um=tile.step_um / scale,
+        edge_px=len(tile.texels),
     )
     return tile.at(index).astype(np.float32)
 
@@ -59,7 +61,11 @@ def horn_mask(block: Block, papers: Wallpapers, spec: PhantomSpec) -> NDArray[np
         return np.zeros(block.box.shape, np.bool_)
     height = -block.below_surface_um
     lamella = _noise(papers.streak, block, scale=0.35)
-    gap = 0.9 * (height - spec.corneum_um) / 22.0 - 0.7 + 0.8 * _noise(papers.grain, block, scale=0.02)
+    gap = (
+        1.8 * (height - spec.corneum_um) / 16.0
+        - 0.7
+        + 0.9 * _noise(papers.grain, block, scale=0.02)
+    )
     return np.asarray((lamella > gap) & (height < spec.corneum_um + 40.0))
 
 
@@ -86,10 +92,10 @@ def _collagen(block: Block, papers: Wallpapers) -> Dyes:
     """Collagen bundles parted by clefts; finer and more even where the tissue is fine."""
     coarse = _weave(block, papers, scale=1.0, cleft_um=1.5)
     if float(block.fineness.max()) <= 0:
-        return coarse * np.float32(0.07), coarse * np.float32(0.47)
+        return coarse * np.float32(0.05), coarse * np.float32(0.37)
     fine = _weave(block, papers, scale=2.3, cleft_um=0.2) * np.float32(0.86)
     body = coarse + (fine - coarse) * block.fineness
-    return body * (0.07 + 0.05 * block.fineness), body * np.float32(0.47)
+    return body * (0.05 + 0.05 * block.fineness), body * np.float32(0.37)
 
 
 def _weave(block: Block, papers: Wallpapers, *, scale: float, cleft_um: float) -> Floats:
@@ -146,7 +152,7 @@ def _epidermis(block: Block, papers: Wallpapers) -> Dyes:
     granular = 1 - _ramp(block.below_surface_um, 3.0, 11.0)
     borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.3)
     h_dye = 0.25 + 0.13 * basal + 0.22 * granular + 0.03 * grain - 0.09 * borders
-    e_dye = 0.36 + 0.02 * grain - 0.14 * borders + 0.10 * granular
+    e_dye = 0.29 + 0.02 * grain - 0.12 * borders + 0.10 * granular
     return h_dye, e_dye
 
 
@@ -165,8 +171,8 @@ def _tumour(block: Block, papers: Wallpapers) -> Dyes:
     patchy = _noise(papers.grain, block, scale=0.05)
     borders = _cell_borders(block, papers, cell_um=14.0, width_um=1.2)
     rim = 1 - _ramp(block.tumour_um, 0.0, 2.0)
-    h_dye = 0.24 + 0.035 * grain + 0.03 * patchy - 0.08 * borders
-    e_dye = 0.35 + 0.03 * grain + 0.03 * patchy - 0.13 * borders + 0.05 * rim
+    h_dye = 0.19 + 0.035 * grain + 0.03 * patchy - 0.07 * borders
+    e_dye = 0.27 + 0.03 * grain + 0.03 * patchy - 0.11 * borders + 0.05 * rim
     return h_dye, e_dye
 
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_pipeline.geometry import Box
-from wsi_pipeline.phantom.frame import Floats
-from wsi_pipeline.phantom.noise import Tile
+from wsi_pipeline.phantom.noise import Floats, Tile
 from wsi_pipeline.phantom.nuclei import Nuclei
 
 # Edge of the square a nucleus is drawn in, px; the smallest that holds it is used.
@@ -64,7 +63,7 @@ def stamp_nuclei(nuclei: Nuclei, box: Box, *, mpp: float, grain: Tile) -> Ink:
         if len(batch):
             corners = _corners(batch, mpp=mpp, edge_px=edge_px)
             stamps = _draw(batch, corners, mpp=mpp, edge_px=edge_px, grain=grain)
-            _lay_over(canvas, corners - [box.top - pad, box.left - pad], stamps)
+            _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps)
     return Ink(canvas.cover[pad:-pad, pad:-pad], canvas.haematoxylin[pad:-pad, pad:-pad])
 
 
@@ -92,7 +91,8 @@ def _draw(
     within = (edge - reach) * (mean_um / mpp)
     cover = np.clip(within + 0.5, 0, 1)
     texture = _grain_of(corners, edge_px=edge_px, grain=grain)
-    return Ink(cover, cover * _chromatin(nuclei, within * mpp, reach / edge, texture, (along, across)))
+    shade = _chromatin(nuclei, within * mpp, places=(along, across), texture=texture)
+    return Ink(cover, cover * shade)
 
 
 def _outline(cos: Floats, sin: Floats, *, wobble: Floats) -> Floats:
@@ -107,7 +107,7 @@ def _outline(cos: Floats, sin: Floats, *, wobble: Floats) -> Floats:
 def _grain_of(corners: NDArray[np.intp], *, edge_px: int, grain: Tile) -> Floats:
     """Chromatin grain for each square, -1..1, from another place for every nucleus."""
     edge = len(grain.texels)
-    start = (corners * [977, 643]) % (edge - edge_px)
+    start = (corners * np.array([977, 643])) % (edge - edge_px)
     span = np.arange(edge_px)
     rows = (start[:, :1] + span)[:, :, None] * edge
     columns = (start[:, 1:] + span)[:, None, :]
@@ -115,9 +115,10 @@ def _grain_of(corners: NDArray[np.intp], *, edge_px: int, grain: Tile) -> Floats
 
 
 def _chromatin(
-    nuclei: Nuclei, within_um: Floats, reach: Floats, texture: Floats, places: tuple[Floats, Floats]
+    nuclei: Nuclei, within_um: Floats, *, places: tuple[Floats, Floats], texture: Floats
 ) -> Floats:
-    """Haematoxylin inside the outline."""
+    """Haematoxylin inside the outline; ``places`` are in half axes along and across."""
+    reach = np.hypot(*places)
     pale = nuclei["vesicular"][:, None, None]
     rim = np.clip(1 - (within_um - 0.3) / 0.9, 0, 1)
     body = 1 - 0.42 * pale * np.clip(1.25 - 1.2 * reach * reach, 0, 1)
@@ -141,5 +142,3 @@ def _lay_over(canvas: Ink, corners: NDArray[np.intp], stamps: Ink) -> None:
         canvas.haematoxylin[view] *= keep
         canvas.haematoxylin[view] += dye
         canvas.cover[view] = np.maximum(canvas.cover[view], cover)
-
-

@@ -41,7 +41,7 @@ def write_slide_tiff(
             per_cm = 1e4 / (mpp * image.shape[0] / level.shape[0])
             file.write(
                 level,
-                photometric="ycbcr",
+                photometric="rgb",  # tifffile turns it into YCbCr itself; told so, it does not
                 subsampling=(2, 2),
                 tile=(TILE_PX, TILE_PX),
                 compression="jpeg",

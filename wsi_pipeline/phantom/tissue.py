@@ -22,9 +22,9 @@ from wsi_pipeline.phantom.adnexa import (
     draw_vessels,
     merge_patches,
 )
-from wsi_pipeline.phantom.frame import Floats, Frame, Nodes
+from wsi_pipeline.phantom.frame import Frame, Nodes
 from wsi_pipeline.phantom.lesion import paint_lesion
-from wsi_pipeline.phantom.noise import smooth_noise
+from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.skin import Skin, draw_skin
 from wsi_pipeline.phantom.spec import PhantomSpec, section_extent_um
 
@@ -86,10 +86,14 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, skin: Skin) -> Layout:
     rng = np.random.default_rng([spec.seed, 2])
     ragged = smooth_noise(rng, x_um, y_um, wavelength_um=(90.0, 90.0)) * 6
     ragged += smooth_noise(rng, x_um, y_um, wavelength_um=(600.0, 600.0)) * 14
-    outline = np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
+    outline = (
+        np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
+    )
     patches = _spare(spec, draw_adnexa_vertical(spec, nodes, skin))
     region = np.minimum(_lesion_region(spec, nodes, skin), outline)
-    return _fill(spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), lesion=(region, patches))
+    return _fill(
+        spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), lesion=(region, patches)
+    )
 
 
 def _lay_out_horizontal(spec: PhantomSpec, nodes: Nodes) -> Layout:
@@ -106,7 +110,9 @@ def _lay_out_horizontal(spec: PhantomSpec, nodes: Nodes) -> Layout:
     bulge = smooth_noise(rng, x_um, y_um, wavelength_um=(800.0, 800.0)) * 60
     inner = (math.sqrt(spec.lateral_span) - reach) * min(across, down)
     region = np.minimum(inner + bulge, outline)
-    return _fill(spec, nodes, skin=None, layers=(outline, deep, deep, above), lesion=(region, patches))
+    return _fill(
+        spec, nodes, skin=None, layers=(outline, deep, deep, above), lesion=(region, patches)
+    )
 
 
 def _spare(spec: PhantomSpec, groups: list[list[Patch]]) -> list[Patch]:
@@ -192,16 +198,14 @@ def _fineness(
     return np.asarray(np.maximum(papillary, np.maximum(sheath, stroma)), dtype=np.float32)
 
 
-def _inflame(
-    spec: PhantomSpec, nodes: Nodes, *, free_um: Floats, vessels: Structures
-) -> Floats:
+def _inflame(spec: PhantomSpec, nodes: Nodes, *, free_um: Floats, vessels: Structures) -> Floats:
     """Patches of lymphocytes, denser around vessels and the tumour's border."""
     rng = np.random.default_rng([spec.seed, 6])
     field = smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(260.0, 200.0))
     field += 0.5 * smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(80.0, 80.0))
-    near = np.exp(-np.maximum(-vessels.inside_um, 0) / 30.0) + np.exp(-np.maximum(free_um, 0) / 60.0)
+    near = np.exp(-np.maximum(-vessels.inside_um, 0) / 30.0) + np.exp(
+        -np.maximum(free_um, 0) / 60.0
+    )
     level = 2.9 - 1.5 * spec.inflammation
     patch = (field + 0.9 * near - level) * 40.0 if spec.inflammation > 0 else field * 0 - DEEP_UM
     return np.asarray(np.minimum(patch, free_um - 2.0), dtype=np.float32)
-
-

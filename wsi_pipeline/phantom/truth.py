@@ -118,7 +118,12 @@ def _measure_depth(
     """Depths of tumour and dermis; all None on a horizontal section."""
     skin = layout.skin
     if skin is None:
-        names = ("depth_max_um", "depth_max_envelope_um", "relative_depth_max", "relative_depth_min")
+        names = (
+            "depth_max_um",
+            "depth_max_envelope_um",
+            "relative_depth_max",
+            "relative_depth_min",
+        )
         return dict.fromkeys((*names, "dermis_um", "occupancy_profile", "dsj_in_section"))
     trees = {
         name: cKDTree(np.stack([skin.x_um, getattr(skin, f"{name}_um")], axis=-1))

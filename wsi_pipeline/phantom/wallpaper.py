@@ -16,8 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsi_pipeline.phantom.frame import Floats
-from wsi_pipeline.phantom.noise import Tile, as_bytes, paint_cells, periodic_noise, twice_finer
+from wsi_pipeline.phantom.noise import (
+    Floats,
+    Tile,
+    as_bytes,
+    paint_cells,
+    periodic_noise,
+    twice_finer,
+)
 
 EDGE_PX = 2048
 STEP_UM = 0.5
@@ -90,9 +96,7 @@ def _mesh(rng: np.random.Generator, *, sway_px: float) -> tuple[Floats, Floats]:
     """Rows and columns of a tile at half its resolution, each wavering periodically, 0..1."""
     edge_px = EDGE_PX // 2
     axis = np.arange(edge_px, dtype=np.float32)
-    sway = [
-        sway_px * periodic_noise(rng, edge_px=edge_px, sigma_px=(20.0, 20.0)) for _ in range(2)
-    ]
+    sway = [sway_px * periodic_noise(rng, edge_px=edge_px, sigma_px=(20.0, 20.0)) for _ in range(2)]
     return (axis[:, None] + sway[0]) / edge_px, (axis[None, :] + sway[1]) / edge_px
 
 

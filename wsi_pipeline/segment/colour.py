@@ -52,13 +52,14 @@ class ColourDeconvolution(nn.Module):
     """RGB in [0, 1] (N, 3, Y, X) in, eight class logits out; Y and X multiples of four.
 
     Context is computed at a quarter of the resolution, so the stride is 4.  At 2 µm/px the
-    receptive field reaches 87 px to each side.
+    receptive field reaches 135 px to each side.
     """
 
     STRIDE_PX = 4
     unmix: Tensor
     cell: Tensor
     nest: Tensor
+    fat: Tensor
     layer: Tensor
 
     def __init__(self) -> None:
@@ -67,8 +68,9 @@ class ColourDeconvolution(nn.Module):
         self.register_buffer("unmix", unmix.T.to(torch.float32).reshape(3, 3, 1, 1))
         # Standard deviations in coarse pixels of 8 µm at the working 2 µm/px.
         self.register_buffer("cell", _gaussian(1.0))  # about one cell
-        self.register_buffer("nest", _gaussian(2.5))  # a small nest or a cord
-        self.register_buffer("layer", _gaussian(4.0))  # the thickness of an epidermis
+        self.register_buffer("nest", _gaussian(1.5))  # a cord
+        self.register_buffer("fat", _gaussian(3.0))  # half an adipocyte
+        self.register_buffer("layer", _gaussian(8.0))  # an epidermis and its horny layer
         self.arm_px = 6  # 48 µm: beyond the wall of an adipocyte
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -77,21 +79,22 @@ class ColourDeconvolution(nn.Module):
         stains = functional.conv2d(density, self.unmix).clamp(min=0.0)
         maps = torch.cat((stains[:, :2], density.mean(dim=1, keepdim=True)), dim=1)
         coarse = functional.avg_pool2d(maps, self.STRIDE_PX)
-        scores = self._scores(coarse)
+        peak = functional.max_pool2d(maps[:, 2:], self.STRIDE_PX)
+        scores = self._scores(coarse, wall=_rise(peak, 0.12, 0.02))
         fine = functional.interpolate(scores, scale_factor=self.STRIDE_PX, mode="nearest")
         return fine + self._detail(maps, fine)
 
-    def _scores(self, coarse: Tensor) -> Tensor:
-        """Class scores on the coarse plane."""
+    def _scores(self, coarse: Tensor, *, wall: Tensor) -> Tensor:
+        """Class scores on the coarse plane; ``wall`` is 1 where anything stained is met."""
         near, wide = _blur(coarse, self.cell), _blur(coarse, self.nest)
         glass = 1.0 - _rise(coarse[:, 2:], 0.07, 0.015)
-        walled = self._walled(1.0 - glass)
+        walled = self._walled(wall)
         open_glass = _blur(glass * (1.0 - walled), self.layer)
-        white = _blur(glass, self.nest)
+        white = _blur(glass, self.fat)
         nuclei = _rise(wide[:, :1], 0.24, 0.04)
         pink = _rise(near[:, 1:2], 0.10, 0.03)
         bare = 1.0 - _rise(near[:, :1], 0.16, 0.03)
-        surface = _rise(open_glass, 0.12, 0.04)
+        surface = _rise(open_glass, 0.07, 0.02)
         small_cells = _rise(wide[:, :1] - 1.2 * wide[:, 1:2], 0.22, 0.05)
         return torch.cat(
             (
@@ -107,13 +110,13 @@ class ColourDeconvolution(nn.Module):
             dim=1,
         )
 
-    def _walled(self, tissue: Tensor) -> Tensor:
-        """Whether tissue lies on all four sides within an adipocyte's width: 0 to 1."""
+    def _walled(self, wall: Tensor) -> Tensor:
+        """Whether something stained lies on all four sides within an adipocyte's width: 0 to 1."""
         arm = self.arm_px
         around = functional.avg_pool2d(
-            functional.pad(tissue, (arm + 3,) * 4, mode="replicate"), 7, stride=1
+            functional.pad(wall, (arm + 3,) * 4, mode="replicate"), 7, stride=1
         )
-        rows, columns = tissue.shape[2:]
+        rows, columns = wall.shape[2:]
         sides = [
             around[:, :, arm + down : arm + down + rows, arm + right : arm + right + columns]
             for down, right in ((-arm, 0), (arm, 0), (0, -arm), (0, arm))

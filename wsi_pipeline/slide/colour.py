@@ -1,6 +1,7 @@
 """What does a decoded pixel look like on white paper?
 
-1. `rgb_on_white` turns whatever channels a decoder gives into RGB.
+1. `check_is_rgb` refuses what is no 8-bit picture.
+2. `rgb_on_white` turns the channels that remain into RGB.
 """
 
 from __future__ import annotations
@@ -8,9 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from wsi_pipeline.errors import SlideReadError
+
+
+def check_is_rgb(dtype: DTypeLike, channels: int) -> None:
+    """Raise `SlideReadError` unless pixels are 8-bit grey, RGB, or RGB with opacity."""
+    if np.dtype(dtype) != np.uint8 or channels not in (1, 3, 4):
+        raise SlideReadError(
+            f"it holds {channels} channels of type {np.dtype(dtype)}, not an 8-bit RGB picture"
+        )
 
 
 def rgb_on_white(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -31,10 +40,7 @@ def rgb_on_white(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     SlideReadError
         If the pixels are none of these.
     """
-    if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3, 4):
-        raise SlideReadError(
-            f"it holds {pixels.shape[2]} channels of type {pixels.dtype}, not an 8-bit RGB picture"
-        )
+    check_is_rgb(pixels.dtype, pixels.shape[2])
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     rgb, opacity = pixels[..., :3], pixels[..., 3:]

@@ -69,12 +69,23 @@ def open_slide(path: str | Path, *, mpp: float | None = None, backend: str = "au
     if backend == "auto":
         reader, reason = _auto_reader(path)
     else:
-        reader, reason = _first_reader(path, (backend,))[0], "it was asked for"
+        reader, reason = _asked_reader(path, backend), "it was asked for"
     try:
         return PyramidSlide(path, reader, given_mpp=mpp, reason=reason)
     except WsiPipelineError:
         reader.close()
         raise
+
+
+def _asked_reader(path: Path, name: str) -> LevelReader:
+    """Open with one library and no other."""
+    try:
+        return _READERS[name](path)
+    except SlideReadError as fault:
+        raise SlideReadError(
+            f"slide '{path.name}' cannot be opened by {name} ({fault}); "
+            "set the backend to 'auto', which tries the others too"
+        ) from fault
 
 
 def _auto_reader(path: Path) -> tuple[LevelReader, str]:

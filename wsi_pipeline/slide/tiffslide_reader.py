@@ -21,7 +21,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 from wsi_pipeline.errors import SlideReadError
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.slide.base import LevelFacts
-from wsi_pipeline.slide.colour import rgb_on_white
+from wsi_pipeline.slide.colour import check_is_rgb, rgb_on_white
 from wsi_pipeline.slide.metadata import (
     bounds_px0,
     objective_power,
@@ -138,7 +138,8 @@ def _check_shown_rightly(handle: _LevelTiffSlide) -> None:
     colour = PHOTOMETRIC(series.keyframe.photometric).name
     if colour not in _COLOURS:
         raise SlideReadError(f"its colours are stored as {colour}, which it does not convert")
-    rgb_on_white(handle.read_region((0, 0), 0, (1, 1), as_array=True))
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    check_is_rgb(series.dtype, sizes.get("S", sizes.get("C", 1)))
     for number, level in enumerate(series.levels):
         empty = sum(count == 0 for page in level.pages if page for count in page.databytecounts)
         if empty:

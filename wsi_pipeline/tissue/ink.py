@@ -27,7 +27,9 @@ from wsi_pipeline.tissue.shape import Mask, opened, touching
 _HUE_OD = 0.05
 """Excess OD from which on the ratio of channels is known: some 25 grey levels of 8 bits."""
 _BLACK_OD = 0.5
-"""Black ink transmits less than a third; a coverslip edge or dust mostly more."""
+"""Black ink lets less than a third through in every channel, dust and edges mostly more."""
+_BLACK_SPREAD = 0.3
+"""Relative spread between channels of black ink that lies on stained tissue, at most."""
 _NEUTRAL = 0.15
 """Relative spread between channels below which a colour is grey; any H&E mix spreads > 0.2."""
 _RED_OVER_GREEN = 1.3
@@ -74,12 +76,12 @@ def sorted_colours(excess: NDArray[np.float32]) -> Colours:
     ----------
     Ruifrok and Johnston 2001, Anal Quant Cytol Histol 23:291 (stain vectors).
     """
-    darkest = excess.max(axis=0)
+    darkest, lightest = excess.max(axis=0), excess.min(axis=0)
     visible = darkest > _HUE_OD
-    neutral = darkest - excess.min(axis=0) < _NEUTRAL * darkest
-    black = neutral & (darkest > _BLACK_OD)
+    spread = darkest - lightest
+    black = (lightest > _BLACK_OD) & (spread < _BLACK_SPREAD * darkest)
     inked = visible & (_is_cold(excess) | _is_warm(excess) | black)
-    grey = visible & neutral & ~inked
+    grey = visible & (spread < _NEUTRAL * darkest) & ~inked
     return Colours(visible & ~inked & ~grey, inked, grey)
 
 

@@ -26,11 +26,17 @@ from wsi_pipeline.tissue.shape import (
     holes_filled,
     opened,
     patch_share,
+    shrunk,
     touching,
 )
 
-_NOISE_SIGMAS = 5.0
-"""Density of tissue over the glass in standard deviations of the glass around its median."""
+_NOISE_SPREADS = 2.0
+"""Density of tissue over the median of the glass, in distances from there to its 95th percentile:
+3.3 standard deviations of plain noise, twice the depth of a printed pattern."""
+_GLASS_RIM_UM = 20.0
+"""Rim of the glass where its noise is not measured: something faint begins there."""
+_OPEN_GLASS_MM2 = 0.25
+"""Glass in smaller patches is the inside of fat cells, whose faint walls are no noise."""
 _NOISE_SAMPLE = 100_000
 """Pixels of glass that fix its noise to a fraction of a per cent."""
 _LINE_UM = 80.0
@@ -100,7 +106,8 @@ def outlined(
     pen = pen_strokes(colours.inked, mpp=mpp, settings=settings)
     pen_zone = pen | (grown(pen, _px(_PEN_RIM_UM, mpp)) & ~colours.stained)
     density = np.where(pen_zone, np.float32(0), excess.max(axis=0))
-    dense = dense_pixels(density, colours.stained, glass=seeds, settings=settings)
+    open_glass = _large_patches(shrunk(seeds, _px(_GLASS_RIM_UM, mpp)), mpp=mpp)
+    dense = dense_pixels(density, colours.stained, glass=open_glass, settings=settings)
     dense = without_lines(dense, colours, mpp=mpp)
     clean = completed(dense, mpp=mpp, settings=settings)
     tissue = stained_pieces(clean, dense, colours.stained)
@@ -140,9 +147,8 @@ def dense_pixels(
     faint = settings.min_od
     if glass.any():
         sample = density[glass][:: max(1, int(glass.sum()) // _NOISE_SAMPLE)]
-        median = float(np.median(sample))
-        sigma = 1.4826 * float(np.median(np.abs(sample - median)))
-        faint = max(faint, median + _NOISE_SIGMAS * sigma)
+        median, high = np.percentile(sample, (50, 95))
+        faint = max(faint, float(median + _NOISE_SPREADS * (high - median)))
     return touching(density > faint, stained & (density > max(settings.sure_od, 2 * faint)))
 
 
@@ -215,6 +221,14 @@ def numbered_sections(
     number = np.zeros(area_px.size, dtype=np.uint8)
     number[order[:MAX_SECTIONS]] = np.arange(1, min(order.size, MAX_SECTIONS) + 1)
     return number[joined] * mask, max(0, order.size - MAX_SECTIONS)
+
+
+def _large_patches(mask: Mask, *, mpp: float) -> Mask:
+    """Patches of open glass."""
+    patches, _ = ndi.label(mask)
+    large = np.bincount(patches.ravel()) * mpp**2 >= _OPEN_GLASS_MM2 * 1e6
+    large[0] = False
+    return np.asarray(large[patches])
 
 
 def _px(length_um: float, mpp: float) -> int:

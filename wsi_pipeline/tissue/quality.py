@@ -43,7 +43,7 @@ _MIN_CONTRAST_OD = 0.01
 _STAIN_SAMPLE = 100_000
 """Pixels that fix the percentiles of colour to a fraction of a degree."""
 _STAIN_MIN_OD = 0.15
-"""Fainter pixels do not show the hue of a stain (Macenko et al. 2009)."""
+"""Fainter pixels do not show the hue of a stain well (Macenko et al. 2009), unless all are."""
 
 
 def measure_blur(rgb: NDArray[np.uint8], *, mask: Mask, grid: Grid) -> float | None:
@@ -111,14 +111,16 @@ def measure_stains(excess: NDArray[np.float32], stained: Mask) -> tuple[float, f
     """
     sample = excess[:, stained]
     sample = sample[:, :: max(1, sample.shape[1] // _STAIN_SAMPLE)].astype(np.float64)
-    sample = sample[:, sample.max(axis=0) > _STAIN_MIN_OD] if sample.size else sample
     if sample.shape[1] < 100:
         return None
-    _, directions = np.linalg.eigh(np.cov(sample))
-    across, along = directions[:, 1:].T @ sample
+    darkest = sample.max(axis=0)
+    density = float(np.percentile(darkest, 99))
+    coloured = sample[:, darkest > min(_STAIN_MIN_OD, density / 2)]
+    _, directions = np.linalg.eigh(np.cov(coloured))
+    across, along = directions[:, 1:].T @ coloured
     along = along * np.sign(along.mean())
     low, high = np.percentile(np.degrees(np.arctan2(across, along)), (1, 99))
-    return float(high - low), float(np.percentile(sample.max(axis=0), 99))
+    return float(high - low), density
 
 
 def flag_size(area_mm2: float) -> list[QualityFlag]:

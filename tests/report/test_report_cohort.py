@@ -1,0 +1,159 @@
+"""The cohort can be read, sorted and opened in a spreadsheet without harm."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsi_pipeline.report import cohort_csv, render_cohort
+from wsi_pipeline.report.definitions import HEADLINES
+from wsi_pipeline.report.pages import relative_address
+from wsi_pipeline.report.spreadsheet import IDENTITY, disarm
+from wsi_pipeline.values import Measurement
+
+Make = Callable[..., Any]
+
+
+def failed_row(make_row: Make, **changes: Any) -> Any:
+    content = {
+        "slide_id": "S2",
+        "status": "failed",
+        "stage": "inspect",
+        "reason": "no mpp, or none\nthat can be",
+        "log": "logs/S2.log",
+        "values": {},
+    }
+    return make_row(**(content | changes))
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_the_table_comes_back_as_it_was_written(make_row: Make) -> None:
+    done, failed = read_csv(cohort_csv([make_row(), failed_row(make_row)]))
+    assert (done["case_id"], done["slide_id"], done["status"]) == ("C1", "S1", "done")
+    assert float(done["infiltration_fraction"]) == 0.3817
+    assert float(done["top_bottom_log2"]) == -0.61
+    assert done["section_orientation"] == "vertical"
+    assert done["depth_max_um_status"] == "at_least"
+    assert done["depth_max_um_reason"] == "tumour touches the edge"
+    assert failed["reason"] == "no mpp, or none\nthat can be"
+    assert failed["log"] == "logs/S2.log"
+    assert {failed[name] for name in HEADLINES} == {""}
+
+
+def test_columns_are_fixed_and_new_measurements_follow(make_row: Make, make_values: Make) -> None:
+    fixed = [
+        *IDENTITY,
+        *(f"{name}{end}" for name in HEADLINES for end in ("", "_status", "_reason")),
+    ]
+    empty = cohort_csv([]).splitlines()
+    assert empty == [",".join(fixed)]
+    values = {"zeta": {"value": [1, 2], "status": "measured"}, "alpha": {"value": 1}}
+    header = cohort_csv([make_row(values=values)]).splitlines()[0].split(",")
+    assert header[: len(fixed)] == fixed
+    assert header[len(fixed) :: 3] == ["alpha", "zeta"]
+
+
+def test_no_value_is_an_empty_cell_with_a_status(make_row: Make, make_values: Make) -> None:
+    lost = Measurement.not_assessable("1", "no fat is seen")
+    (row,) = read_csv(cohort_csv([make_row(values=make_values({"infiltration_fraction": lost}))]))
+    assert row["infiltration_fraction"] == ""
+    assert row["infiltration_fraction_status"] == "not_assessable"
+    assert row["infiltration_fraction_reason"] == "no fat is seen"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1"])
+def test_a_formula_is_disarmed_in_every_column_of_text(make_row: Make, text: str) -> None:
+    changes = dict.fromkeys(IDENTITY, text)
+    values = {"section_orientation": {"value": text, "status": text, "reason": text}, text: {}}
+    text_written = cohort_csv([make_row(**changes, values=values)])
+    _, row = csv.reader(io.StringIO(text_written, newline=""))
+    assert row.count(f"'{text}") == len(IDENTITY) + 3
+    assert text not in row
+
+
+@given(st.text())
+def test_disarming_adds_at_most_an_apostrophe(text: str) -> None:
+    written = disarm(text)
+    assert written.removeprefix("'") == text.replace("\0", "\ufffd").removeprefix("'")
+    assert not written.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def test_the_page_counts_and_puts_failures_first(make_row: Make, read_page: Make) -> None:
+    rows = [make_row(), failed_row(make_row), make_row(case_id="C2", slide_id="S3")]
+    source = render_cohort(rows, provenance={"pipeline_version": "9.9"})
+    page = read_page(source)
+    assert page.open_tags == []
+    text = page.text
+    assert "Cohort of 2 cases" in text
+    assert "Cases 2 Slides 3 Measured 2 Failed 1" in text
+    assert text.index("Slides without numbers") < text.index("All slides")
+    assert re.search(r"S2 inspect no mpp, or none that can be logs/S2\.log", text)
+    assert text.count("because the slide failed") == 5
+    assert "not a diagnosis" in text
+    links = [a["href"] for a in page.attributes("a") if not a["href"].startswith("#")]
+    assert links == ["cases/C1/report.html"] * 3
+
+
+def test_only_the_one_script_may_run(make_row: Make, read_page: Make) -> None:
+    source = render_cohort([make_row()], provenance={})
+    scripts = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = next(m["content"] for m in read_page(source).attributes("meta") if "http-equiv" in m)
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch|XMLHttp", source)
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "\"'><img src=x>", "x" * 10_000])
+def test_hostile_text_changes_no_element_of_the_page(
+    make_row: Make, read_page: Make, text: str
+) -> None:
+    def elements(word: str) -> list[tuple[str, tuple[str, ...]]]:
+        values = {
+            "section_orientation": {"value": word, "status": word, "reason": word, "unit": word}
+        }
+        rows = [
+            make_row(case_id=word, slide_id=word, values=values, report=word),
+            make_row(status="failed", stage=word, reason=word, log=word, values={}, report=word),
+        ]
+        page = read_page(render_cohort(rows, provenance={word: word}))
+        return [(tag, tuple(attributes)) for tag, attributes in page.elements]
+
+    assert elements(text) == elements("meek")
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("cases/C 1/report.html", "cases/C%201/report.html"),
+        ("../C1.html", "../C1.html"),
+        ("javascript:alert(1)", "javascript%3Aalert%281%29"),
+        ("//elsewhere.example/x", "elsewhere.example/x"),
+        ("", ""),
+    ],
+)
+def test_a_link_stays_beside_the_page(path: str, address: str) -> None:
+    assert relative_address(path) == address
+
+
+def test_keys_for_sorting_are_plain_numbers_and_absent_ones_empty(
+    make_row: Make, make_values: Make, read_page: Make
+) -> None:
+    lost = Measurement.not_assessable("1", "no fat is seen")
+    row = make_row(values=make_values({"relative_depth_max": lost}))
+    cells = read_page(render_cohort([row], provenance={})).attributes("td")
+    keys = [cell["data-key"] for cell in cells if "data-key" in cell]
+    assert keys == ["vertical", "5.0", "0.3817", "", "2534.1"]
