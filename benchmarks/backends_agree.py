@@ -71,22 +71,27 @@ def _rows(path: Path, chosen: argparse.Namespace) -> Iterator[list[str]]:
             open_slide(path, mpp=MPP, backend="tiffslide") as other,
         ):
             for mpp in (MPP, MPP * chosen.reduction):
-                yield _compared(one, other, mpp, boxes=_boxes(one, mpp, chosen))
+                yield _compared(
+                    one,
+                    other,
+                    mpp=mpp,
+                    boxes=_boxes(one, mpp, edge_px=chosen.edge_px, count=chosen.boxes),
+                )
     except WsiPipelineError as fault:
         yield [path.name, str(fault)]
 
 
-def _boxes(slide: Slide, mpp: float, chosen: argparse.Namespace) -> list[Box]:
+def _boxes(slide: Slide, mpp: float, *, edge_px: int, count: int) -> list[Box]:
     """Random places, some of them across the edge."""
-    edge, shape = chosen.edge_px, slide.grid.at_mpp(mpp).shape
-    corners = np.random.default_rng(0).integers(-edge // 4, shape, (chosen.boxes, 2)).tolist()
-    return [Box(top, left, top + edge, left + edge) for top, left in corners]
+    shape = slide.grid.at_mpp(mpp).shape
+    corners = np.random.default_rng(0).integers(-edge_px // 4, shape, (count, 2)).tolist()
+    return [Box(top, left, top + edge_px, left + edge_px) for top, left in corners]
 
 
-def _compared(one: Slide, other: Slide, mpp: float, *, boxes: list[Box]) -> list[str]:
+def _compared(one: Slide, other: Slide, *, mpp: float, boxes: list[Box]) -> list[str]:
     """Row of the table for one plane."""
-    ours, our_s = _read(one, boxes, mpp)
-    theirs, their_s = _read(other, boxes, mpp)
+    ours, our_s = _read(one, boxes, mpp=mpp)
+    theirs, their_s = _read(other, boxes, mpp=mpp)
     difference = [np.abs(a.astype(int) - b) for a, b in zip(ours, theirs, strict=True)]
     differing = sum(int(d.any(axis=-1).sum()) for d in difference)
     levels = [len(slide.info.levels_read) for slide in (one, other)]
@@ -102,7 +107,7 @@ def _compared(one: Slide, other: Slide, mpp: float, *, boxes: list[Box]) -> list
     ]
 
 
-def _read(slide: Slide, boxes: list[Box], mpp: float) -> tuple[list[NDArray[np.uint8]], float]:
+def _read(slide: Slide, boxes: list[Box], *, mpp: float) -> tuple[list[NDArray[np.uint8]], float]:
     """All boxes, and the seconds it took."""
     start = time.perf_counter()
     pixels = [slide.read_region(box, mpp) for box in boxes]

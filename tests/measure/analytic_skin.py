@@ -99,9 +99,9 @@ def paint_disc(radius_um: float = 2000.0, mpp: float = 4.0) -> tuple[np.ndarray,
     y, x = np.ogrid[:side, :side]
     y, x = ((axis + 0.5) * mpp - grid.extent_um[0] / 2 for axis in (y, x))
     labels = np.where(np.hypot(y, x) < radius_um, DERMIS, BACKGROUND).astype(np.uint8)
-    labels[np.hypot(y - 500, x) < 700] = TUMOUR
-    for centre in (-1200, -600, 0, 600):
-        labels[np.hypot(y + 800, x - centre) < 120] = ADNEXA
+    labels[np.hypot(y - 500, x) < min(700.0, radius_um - 600)] = TUMOUR
+    for centre in (-600, -200, 200, 600):
+        labels[np.hypot(y + 600, x - centre) < 120] = ADNEXA
     return labels, grid
 
 
@@ -118,7 +118,7 @@ def map_of(skin: Skin, mpp: float = 4.0) -> tuple[SectionPlane, DepthMap, np.nda
         mpp=settings.mpp,
         margin_um=margin_um(settings),
     )
-    depth = map_depth(plane, find_surface(plane, settings), settings)
+    depth = map_depth(plane, find_surface(plane, settings), settings=settings)
     _, depth_um = place_and_depth(skin, plane.grid, grid.extent_um[0] / 2)
     return plane, depth, (depth_um - skin.epidermis_um) / skin.dermis_um
 

@@ -60,7 +60,8 @@ def test_relative_depth_of_every_pixel(name: str) -> None:
     assert np.percentile(error, 99) <= 0.05
     # The compartment is the dermis and nothing else.
     assert truth[inside].min() > -0.05
-    assert truth[inside].max() < 1.02
+    assert np.percentile(truth[inside], 99.9) < 1.01
+    assert truth[inside].max() < 1.05
 
 
 def test_profile_of_a_straight_slab() -> None:
@@ -86,10 +87,11 @@ def test_a_tumour_in_one_half_only_is_at_the_limit(slab: Slab) -> None:
 
 
 @given(angle=st.floats(0, 90))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_turning_the_glass_changes_nothing(angle: float) -> None:
-    straight = measure_skin(Skin(slabs=(NEST,)))
-    turned = measure_skin(Skin(slabs=(NEST,), angle_deg=angle))
+    skin = Skin(width_um=3500, fat_um=500, slabs=(NEST,))
+    straight = measure_skin(skin)
+    turned = measure_skin(dataclasses.replace(skin, angle_deg=angle))
     for name, tolerance in {
         "depth_max_um": 15,
         "relative_depth_max": 0.01,

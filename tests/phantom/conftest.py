@@ -33,10 +33,12 @@ def vertical() -> Phantom:
 
 @pytest.fixture(scope="session")
 def horizontal() -> Phantom:
-    return paint_phantom(dataclasses.replace(BASE, section="horizontal", grade=3))
+    return paint_phantom(dataclasses.replace(BASE, section="horizontal", grade=3, mpp=1.0))
 
 
 @pytest.fixture(scope="session")
 def superficial() -> Phantom:
-    spec = dataclasses.replace(BASE, with_subcutis=False, dermis_mm=1.6, architecture="none")
+    spec = dataclasses.replace(
+        BASE, with_subcutis=False, dermis_mm=1.6, architecture="none", mpp=1.0
+    )
     return paint_phantom(spec)

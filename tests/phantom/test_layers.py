@@ -77,17 +77,17 @@ def test_slide_and_section_frame_round_trip(turn: float, x: float, y: float) -> 
 def test_refining_is_exact_for_a_plane_and_knows_no_blocks() -> None:
     nodes = Nodes.over(Frame((100, 120), 0.5, 0.0))
     rows, columns = np.indices(nodes.shape).astype(np.float32) * 8
-    whole = refine(nodes, 2 * rows + columns, Box(0, 0, 100, 120))
+    whole = refine(nodes, 2 * rows + columns, box=Box(0, 0, 100, 120))
     row, column = np.indices((100, 120)) + 0.5
     assert whole == pytest.approx(2 * row + column, abs=1e-3)
-    part = refine(nodes, 2 * rows + columns, Box(13, 50, 77, 101))
+    part = refine(nodes, 2 * rows + columns, box=Box(13, 50, 77, 101))
     assert np.array_equal(part, whole[13:77, 50:101])
 
 
 def test_cells_tile_the_plane_periodically() -> None:
     y, x = (axis.astype(np.float32) / 8 for axis in np.indices((64, 64)))
     cells, shifted = (
-        paint_cells(np.random.default_rng(0), x + shift, y, shape=(8, 8))
+        paint_cells(np.random.default_rng(0), (x + shift, y), shape=(8, 8))
         for shift in (np.float32(0), np.float32(8))
     )
     assert np.array_equal(cells.identity, shifted.identity)
@@ -110,7 +110,7 @@ def test_light_follows_beer_and_lambert(base: PhantomSpec) -> None:
 
 
 def test_blocks_leave_no_seam(base: PhantomSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = dataclasses.replace(base, width_mm=0.8, height_mm=0.8, dermis_mm=0.3, noise=0.0)
+    spec = dataclasses.replace(base, width_mm=0.8, height_mm=0.8, dermis_mm=0.25, noise=0.0)
     blocked = paint_module.paint_phantom(spec)
     monkeypatch.setattr(paint_module, "BLOCK_PX", 1600)
     whole = paint_module.paint_phantom(spec)

@@ -33,10 +33,12 @@ NARROW = "\u202f"
         (2534.1, "2 530"),
         (1234567.0, "1 230 000"),
         (0.04567, "0.0457"),
-        (0.0001, "0.0001"),
+        (0.0001, "0.000100"),
         (0.00002, "< 0.0001"),
         (-0.00002, "> −0.0001"),
-        (-2.5, "−2.5"),
+        (10.02, "10.0"),
+        (41, "41"),
+        (-2.5, "−2.50"),
         (float("nan"), "not a number"),
     ],
 )
@@ -112,7 +114,7 @@ def test_null_is_never_a_zero_or_a_blank(raw: dict[str, object] | None) -> None:
 
 def test_an_interval_carries_its_unit() -> None:
     raw = Measurement(5.0, "mm", interval=(4.0, 6.5)).to_json()
-    assert read_value("epidermis_length_mm", raw).interval.replace(NARROW, " ") == "4 mm to 6.5 mm"
+    assert read_value("epidermis_length_mm", raw).interval.replace(NARROW, " ") == "4 mm to 6.50 mm"
 
 
 def test_an_unknown_measurement_goes_by_its_name() -> None:
@@ -125,7 +127,7 @@ def test_an_unknown_measurement_goes_by_its_name() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "not recorded"), (1.5, "1.5 s"), (75, "1 min"), (7260, "2 h 1 min")],
+    [(None, "not recorded"), (1.5, "1.50 s"), (75, "1 min"), (7260, "2 h 1 min")],
 )
 def test_a_run_time_is_said(seconds: float | None, text: str) -> None:
     assert format_duration(seconds) == text
@@ -150,6 +152,17 @@ def test_a_summary_keeps_lower_bounds_and_reasons() -> None:
 def test_a_summary_without_any_value_says_so_four_times() -> None:
     sentences = summarise_slide({})
     assert [sentence.count("not assessable, because") for sentence in sentences] == [1] * 4
+
+
+def test_a_summary_tells_a_declared_orientation_from_a_computed_one() -> None:
+    values = {
+        "section_orientation": Measurement("vertical", "").to_json(),
+        "orientation_confidence": Measurement(0.9, "1").to_json(),
+    }
+    for word, doubt in (("vertical", ""), ("horizontal", ", though its layers look horizontal")):
+        computed = {"orientation_computed": Measurement(word, "").to_json()}
+        sentence = summarise_slide(values | computed)[0].replace(NARROW, " ")
+        assert sentence == f"The section is taken as vertical{doubt} (confidence 90.0 %)."
 
 
 def test_a_summary_does_not_exclude_tumour() -> None:

@@ -108,7 +108,7 @@ def test_a_box_may_lie_elsewhere_or_be_empty(slide: Slide, box: Box) -> None:
 
 
 @given(mpp=WORKING_MPP, down=SPANS, right=SPANS)
-@settings(max_examples=25, deadline=None, suppress_health_check=NO_FIXTURE_CHECK)
+@settings(max_examples=12, deadline=None, suppress_health_check=NO_FIXTURE_CHECK)
 def test_a_crop_of_a_read_is_the_read_of_the_crop(
     slide: Slide, mpp: float, down: tuple[float, int], right: tuple[float, int]
 ) -> None:
@@ -142,16 +142,19 @@ def _shares(index: int, ratio: float, length: int) -> NDArray[np.float64]:
     return np.clip(np.minimum(high, edges + 1) - np.maximum(low, edges), 0, 1)
 
 
-def test_several_threads_read_what_one_reads(slide: Slide) -> None:
+def test_several_threads_read_what_one_reads(
+    kind: tuple[str, str, bool], slide_files: dict[str, Path]
+) -> None:
     rng = np.random.default_rng(1)
     corners = rng.integers(-20, 400, (40, 2)).tolist()
     asked = [
         (Box(top, left, top + 90, left + 70), mpp)
         for (top, left), mpp in zip(corners, [0.5, 0.8, 1.0, 2.0] * 10, strict=True)
     ]
-    alone = [slide.read_region(*place) for place in asked]
-    with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda place: slide.read_region(*place), asked))
+    with open_slide(slide_files[kind[0]], mpp=MPP, backend=kind[1]) as slide:
+        with ThreadPoolExecutor(6) as pool:
+            together = list(pool.map(lambda place: slide.read_region(*place), asked))
+        alone = [slide.read_region(*place) for place in asked]
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -178,7 +181,7 @@ def test_it_is_read_until_it_is_closed(
 
 @pytest.mark.parametrize("name", BOTH)
 @given(mpp=WORKING_MPP, down=SPANS, right=SPANS)
-@settings(max_examples=40, deadline=None, suppress_health_check=NO_FIXTURE_CHECK)
+@settings(max_examples=20, deadline=None, suppress_health_check=NO_FIXTURE_CHECK)
 def test_openslide_and_tiffslide_read_the_same(
     slides: Callable[[str, str], Slide],
     name: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from slide_writers import write_generic, write_ome, write_strips, write_svs
 
 from wsi_pipeline.errors import ConfigError, InvalidMppError, MissingMppError, SlideReadError
 from wsi_pipeline.geometry import Box
-from wsi_pipeline.slide import Slide, open_slide
+from wsi_pipeline.slide import open_slide
 from wsi_pipeline.slide.tiff_layout import tiff_reach
 
 MPP = 0.5
@@ -233,7 +234,7 @@ def test_an_unknown_backend_is_a_fault_of_the_configuration(slide_files: dict[st
 
 @pytest.mark.parametrize("write", [write_svs, write_generic, write_ome, write_strips])
 @given(share=st.floats(0.001, 0.999))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_tiff_that_was_cut_short_is_refused_as_such(
     tmp_path_factory: pytest.TempPathFactory,
     picture: NDArray[np.uint8],
@@ -260,26 +261,36 @@ def test_only_a_tiff_points_anywhere(slide_files: dict[str, Path]) -> None:
     assert tiff_reach(slide_files["field.png"]) == 0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_damage_is_reported_where_it_is_and_nowhere_else(
-    tmp_path: Path, picture: NDArray[np.uint8], backend: str
-) -> None:
+@pytest.fixture
+def damaged(tmp_path: Path, picture: NDArray[np.uint8]) -> Path:
+    """Slide whose first tile is zeros instead of JPEG."""
     path = tmp_path / "B7.svs"
     write_svs(path, picture, compression="jpeg")
-    with tifffile.TiffFile(path) as file:
-        tile = file.pages[0].dataoffsets[0]
+    with tifffile.TiffFile(path) as tiff:
+        tile = tiff.pages[0].dataoffsets[0]
     with path.open("r+b") as file:
         file.seek(tile)
         file.write(bytes(200))
-    with open_slide(path, backend=backend) as slide:
+    return path
+
+
+BAD, GOOD = Box(4, 4, 9, 9), Box(300, 300, 340, 350)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_damage_is_reported_where_it_is_and_nowhere_else(damaged: Path, backend: str) -> None:
+    words = r"'B7.svs' cannot be decoded in Box\(top=4, .*0\.5 µm/px.*copy it"
+    with open_slide(damaged, backend=backend) as slide:
         for _ in range(2):
-            _check_damage(slide)
+            with pytest.raises(SlideReadError, match=words):
+                slide.read_region(BAD, MPP)
+            assert slide.read_region(GOOD, MPP).std() > 5
 
 
-def _check_damage(slide: Slide) -> None:
-    """The first tile cannot be read; the others can, also after it has failed."""
-    with pytest.raises(
-        SlideReadError, match=r"'B7.svs' cannot be decoded in Box\(top=4, .*0\.5 µm/px.*copy it"
-    ):
-        slide.read_region(Box(4, 4, 9, 9), MPP)
-    assert slide.read_region(Box(300, 300, 340, 350), MPP).std() > 5
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_damage_met_by_one_thread_does_not_hurt_another(damaged: Path, backend: str) -> None:
+    with open_slide(damaged, backend=backend) as slide, ThreadPoolExecutor(4) as pool:
+        reads = [pool.submit(slide.read_region, box, MPP) for box in [GOOD, BAD] * 20]
+        errors = [read.exception() for read in reads]
+    assert errors[::2] == [None] * 20
+    assert all(isinstance(error, SlideReadError) for error in errors[1::2])

@@ -6,7 +6,10 @@ glass; every function returns a new plane (3, Y, X) of densities, `exposed` make
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+from PIL import Image
 from scipy import ndimage as ndi
 
 MPP = 8.0
@@ -23,6 +26,14 @@ def exposed(density, *, seed=0, light=1.0):
     light = 255 * light * 10.0 ** -np.maximum(density, 0)
     noisy = light * (1 + 0.003 * rng.normal(size=density.shape))
     return np.moveaxis(np.clip(np.rint(noisy), 0, 255).astype(np.uint8), 0, -1)
+
+
+def compressed(rgb, *, quality):
+    """The picture after JPEG with halved colour."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    with Image.open(file) as image:
+        return np.asarray(image)
 
 
 def painted_glass(kind="grey", *, shape=SHAPE):

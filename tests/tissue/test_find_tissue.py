@@ -126,6 +126,15 @@ def test_fat_is_tissue(glass):
     assert paint.overlap(found.mask, truth) > 0.92
 
 
+@pytest.mark.parametrize(("quality", "pale"), [(70, False), (90, True)])
+def test_compression_does_not_lose_tissue(quality, pale):
+    truth = paint.blob()
+    density = paint.painted_glass("pink") + truth * (paint.fat() if pale else paint.stained())
+    rgb = paint.compressed(paint.exposed(density), quality=quality)
+    found = find_tissue(rgb, grid=Grid(truth.shape, paint.MPP), settings=SETTINGS)
+    assert paint.overlap(found.mask, truth) > 0.92
+
+
 def test_picture_that_is_all_tissue():
     found = find(paint.painted_glass() + paint.stained())
     assert found.mask.mean() > 0.99

@@ -68,7 +68,7 @@ def test_faint_stain():
 
 @pytest.mark.parametrize(("density", "word"), [(0.1, "faint"), (2.1, "dark")])
 def test_density_outside_the_usual_range(density, word):
-    (flag,) = flag_stains((30.0, density))
+    (flag,) = flag_stains(30.0, density)
     assert word in flag.message
     assert flag.value == density
 
@@ -86,7 +86,13 @@ def test_angle_is_that_of_the_stains():
 
 
 def test_angle_of_too_few_pixels_is_unknown():
-    assert measure_stains(np.ones((3, 9, 9), np.float32), np.zeros((9, 9), bool)) is None
+    where = np.ones((20, 20), dtype=bool)
+    assert measure_stains(np.full((3, 20, 20), 0.1, np.float32), where) == (
+        None,
+        pytest.approx(0.1),
+    )
+    assert measure_stains(np.ones((3, 20, 20), np.float32), ~where) == (None, None)
+    assert flag_stains(None, None) == []
 
 
 @pytest.mark.parametrize("mpp", [8.0, 1.0])

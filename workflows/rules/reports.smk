@@ -1,32 +1,44 @@
 # One page per case, one page and one table over all cases.
 
 
+def artefact(slide_id, name):
+    """Path of one artefact of a slide."""
+    return Path(str(SLIDE).format(slide_id=slide_id)) / name
+
+
 def is_measured(slide_id):
     """Whether a slide went through; asked only when failures are to be reported."""
-    folder = Path(str(SLIDE).format(slide_id=slide_id))
     parts = ("slide.json", "tiles.json", "segmentation.ome.zarr", "measurements.json")
-    return not (folder / "failure.json").exists() and all((folder / p).exists() for p in parts)
+    has_failed = artefact(slide_id, "failure.json").exists()
+    return not has_failed and all(artefact(slide_id, part).exists() for part in parts)
 
 
 def slides_of(case_id):
-    """Slides of a case that its report waits for."""
-    slide_ids = [s for s, row in ROWS.items() if row.declared.case_id == case_id]
-    return [s for s in slide_ids if not config["report_failures"] or is_measured(s)]
+    return [slide_id for slide_id, row in ROWS.items() if row.declared.case_id == case_id]
 
 
-def case_inputs(name):
-    """Input function: one artefact of every slide of a case."""
-    return lambda wildcards: expand(
-        str(SLIDE / name), slide_id=slides_of(wildcards.case_id)
-    )
+def measured_inputs(name):
+    """Input function: one artefact of every slide of a case that its report waits for."""
+    return lambda wildcards: [
+        artefact(slide_id, name)
+        for slide_id in slides_of(wildcards.case_id)
+        if not config["report_failures"] or is_measured(slide_id)
+    ]
+
+
+def failure_notes(wildcards):
+    """Notes of failed slides, when failures are to be reported; a newer note is news."""
+    notes = [artefact(slide_id, "failure.json") for slide_id in slides_of(wildcards.case_id)]
+    return [note for note in notes if config["report_failures"] and note.exists()]
 
 
 rule report_case:
     input:
-        records=case_inputs("slide.json"),
-        tiles=case_inputs("tiles.json"),
-        segmentations=case_inputs("segmentation.ome.zarr"),
-        measurements=case_inputs("measurements.json"),
+        records=measured_inputs("slide.json"),
+        tiles=measured_inputs("tiles.json"),
+        segmentations=measured_inputs("segmentation.ome.zarr"),
+        measurements=measured_inputs("measurements.json"),
+        failures=failure_notes,
     output:
         html=report(
             CASE / "report.html",

@@ -33,14 +33,14 @@ rule inspect:
         record=SLIDE / "slide.json",
     params:
         declared=declared_options,
-        failure=SLIDE / "failure.json",
+        failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide"),
     log:
         LOGS / "inspect" / "{slide_id}.log",
     conda:
         "../envs/wsi-pipeline.yaml"
     shell:
-        "wsi-pipeline --failure {params.failure:q} --failure-log {log:q}"
+        "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
         " inspect {input.slide:q} --out {output.record:q}"
         " {params.declared:q} {params.settings:q} > {log:q} 2>&1"
 
@@ -53,14 +53,14 @@ rule tile:
         sections=SLIDE / "sections.png",
         picture=SLIDE / "tiles.png",
     params:
-        failure=SLIDE / "failure.json",
+        failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide", "tissue", "tiling", "segment", "store"),
     log:
         LOGS / "tile" / "{slide_id}.log",
     conda:
         "../envs/wsi-pipeline.yaml"
     shell:
-        "wsi-pipeline --failure {params.failure:q} --failure-log {log:q}"
+        "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
         " tile {input.record:q} --out {output.tiles:q} --picture {output.picture:q}"
         " {params.settings:q} > {log:q} 2>&1"
 
@@ -73,7 +73,7 @@ rule segment:
     output:
         segmentation=directory(SLIDE / "segmentation.ome.zarr"),
     params:
-        failure=SLIDE / "failure.json",
+        failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide", "tiling", "segment", "store"),
     log:
         LOGS / "segment" / "{slide_id}.log",
@@ -81,7 +81,7 @@ rule segment:
         "../envs/wsi-pipeline.yaml"
     threads: workflow.cores
     shell:
-        "wsi-pipeline --failure {params.failure:q} --failure-log {log:q}"
+        "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
         " segment {input.record:q} --tiles {input.tiles:q} --out {output.segmentation:q}"
         " --workers {threads} {params.settings:q} > {log:q} 2>&1"
 
@@ -94,14 +94,14 @@ rule measure:
     output:
         measurements=SLIDE / "measurements.json",
     params:
-        failure=SLIDE / "failure.json",
+        failure=str(SLIDE / "failure.json"),
         settings=settings_for("measure"),
     log:
         LOGS / "measure" / "{slide_id}.log",
     conda:
         "../envs/wsi-pipeline.yaml"
     shell:
-        "wsi-pipeline --failure {params.failure:q} --failure-log {log:q}"
+        "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
         " measure {input.record:q} --tiles {input.tiles:q}"
         " --segmentation {input.segmentation:q} --out {output.measurements:q}"
         " {params.settings:q} > {log:q} 2>&1"

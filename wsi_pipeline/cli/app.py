@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 from typing import Annotated
 
 import typer
 
 import wsi_pipeline
 from wsi_pipeline.cli import doctor, phantoms, reports, run, slides
-from wsi_pipeline.cli.guard import GuardedGroup
+from wsi_pipeline.cli.guard import run_guarded
 
 app = typer.Typer(
-    cls=GuardedGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Dermal infiltration by skin metastases, measured on H&E whole-slide images. "
@@ -34,7 +33,8 @@ app.command()(doctor.doctor)
 
 def main() -> None:
     """Entry point of the command ``wsi-pipeline``."""
-    app()
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "start")
+    sys.exit(run_guarded(app, stage=verb))
 
 
 def _show_version(wanted: bool) -> None:
@@ -45,10 +45,6 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def begin(
-    failure: Annotated[
-        Path | None, typer.Option(help="Leave the reason of a failure in this file.")
-    ] = None,
-    failure_log: Annotated[Path | None, typer.Option(help="Log to name in that file.")] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 
 from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.errors import CaseTableError, ConfigError
-from wsi_pipeline.stages.inspect import Declared
+from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.resources import share_folder
 
 

@@ -15,10 +15,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _LINE_EVERY_S = 10.0
 
@@ -34,13 +37,21 @@ def tile_progress(title: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.1f} tiles/s" if False else "tiles"),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Rate(ProgressColumn):
+    """Tiles per second."""
+
+    def render(self, task: Task) -> Text:
+        """Text of the column."""
+        return Text("– tiles/s" if task.speed is None else f"{task.speed:.1f} tiles/s")
 
 
 def _plain_lines(title: str) -> Callable[[int, int], None]:

@@ -102,7 +102,7 @@ def _run_all(workflow: Workflow, *, dry_run: bool) -> int:
     if workflow.run() == 0:
         return _summarise(workflow.out)
     typer.echo("Some slides failed; writing the reports without them.", err=True)
-    if workflow.run("--config", "report_failures=true") != 0:
+    if workflow.run("--config", "report_failures=True") != 0:
         typer.echo(
             f"The reports could not be written; see the logs in {workflow.out}/logs", err=True
         )

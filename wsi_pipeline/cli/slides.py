@@ -35,7 +35,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Open a slide and say what it is: format, levels, mpp and where that comes from."""
-    from wsi_pipeline.stages.inspect import Declared, inspect_slide  # noqa: PLC0415
+    from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
+    from wsi_pipeline.stages.inspect import inspect_slide  # noqa: PLC0415
 
     declared = Declared(slide_id or slide.stem, case_id, block, section, primary_site, stain)
     settings = read_settings(config, overrides or ())
@@ -145,7 +146,8 @@ def _settings(
 
 def _open_record(slide: Path, mpp: float | None, settings: Config) -> SlideRecord:
     """Record of an inspected slide, or of a slide file that is inspected now."""
-    from wsi_pipeline.stages.inspect import Declared, inspect_slide, read_record  # noqa: PLC0415
+    from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
+    from wsi_pipeline.stages.inspect import inspect_slide, read_record  # noqa: PLC0415
 
     if slide.suffix == ".json":
         return read_record(slide)
@@ -161,6 +163,5 @@ def _tell_slide(record: SlideRecord, *, as_json: bool) -> None:
     levels = ", ".join(f"{factor:g}×" for factor in info["level_downsamples"])
     typer.echo(f"{record.path.name}: {info['vendor']}, read with {info['backend']}")
     typer.echo(f"  {columns} × {rows} px at {info['mpp']:g} µm/px (from {info['mpp_source']})")
-    typer.echo(
-        f"  {columns * info['mpp'] / 1000:.2f} × {rows * info['mpp'] / 1000:.2f} mm, levels {levels}"
-    )
+    width_mm, height_mm = columns * info["mpp"] / 1000, rows * info["mpp"] / 1000
+    typer.echo(f"  {width_mm:.2f} × {height_mm:.2f} mm, levels {levels}")

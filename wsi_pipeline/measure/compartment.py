@@ -26,7 +26,7 @@ NO_FAT = "no subcutaneous fat is seen, so the deep border of the dermis is not o
 
 
 def measure_compartment(
-    plane: SectionPlane, surface: Surface, depth: DepthMap, settings: MeasureSettings
+    plane: SectionPlane, surface: Surface, *, depth: DepthMap, settings: MeasureSettings
 ) -> dict[str, Measurement]:
     """Measure the extent of the dermal compartment of a vertical section."""
     mpp, junction = plane.grid.mpp, depth.junction
@@ -46,7 +46,9 @@ def measure_compartment(
     return values | {
         "assessable_length_mm": Measurement(known_um.size * mpp / 1e3, "mm"),
         "dermal_compartment_area_mm2": Measurement(_tissue_mm2(plane, depth.compartment), "mm²"),
-        "dermal_thickness_median_um": _thickness(known_um, fraction, settings.max_interpolated),
+        "dermal_thickness_median_um": _thickness(
+            known_um, fraction, allowed=settings.max_interpolated
+        ),
         "dsj_interpolated_fraction": Measurement(fraction, "1"),
     }
 
@@ -64,7 +66,7 @@ def _median_and_quartiles(
     return middle, (low, high)
 
 
-def _thickness(known_um: NDArray[np.float64], fraction: float, allowed: float) -> Measurement:
+def _thickness(known_um: NDArray[np.float64], fraction: float, *, allowed: float) -> Measurement:
     """Thickness over the junction; a lower bound where most of that is interpolated."""
     median_um, quartiles_um = _median_and_quartiles(known_um)
     if fraction <= allowed:

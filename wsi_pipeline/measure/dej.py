@@ -65,15 +65,17 @@ def find_surface(plane: SectionPlane, settings: MeasureSettings) -> Surface:
         ``epidermis_smooth_um``, ``ostium_um``, ``ulcer_gap_um``, ``min_epidermis_mm2``.
     """
     mpp, outside = plane.grid.mpp, plane.outside
-    epidermis = _surface_epidermis(plane.classes == EPIDERMIS, outside, plane, settings)
-    cover = _without_downgrowths(outside | epidermis, settings.ostium_um / 2, mpp)
+    epidermis = _surface_epidermis(
+        plane.classes == EPIDERMIS, outside, plane=plane, settings=settings
+    )
+    cover = _without_downgrowths(outside | epidermis, settings.ostium_um / 2, mpp=mpp)
     sigma_px = settings.epidermis_smooth_um / _WAVELENGTH_PER_SIGMA / mpp
     envelope = ndimage.gaussian_filter(cover.astype(np.float32), sigma_px)
     pieces, covered_px = [], 0.0
     if epidermis.any():
         trees = _edge_tree(epidermis), _edge_tree(outside)
         for contour in level_lines(envelope):
-            found, length_px = _junctions(evenly_spaced(contour), trees, mpp, settings)
+            found, length_px = _junctions(evenly_spaced(contour), trees, mpp=mpp, settings=settings)
             pieces += found
             covered_px += length_px
     return Surface(line_of(pieces), covered_px, envelope < 0.5)
@@ -87,6 +89,7 @@ def margin_um(settings: MeasureSettings) -> float:
 def _surface_epidermis(
     epidermis: NDArray[np.bool_],
     outside: NDArray[np.bool_],
+    *,
     plane: SectionPlane,
     settings: MeasureSettings,
 ) -> NDArray[np.bool_]:
@@ -102,7 +105,7 @@ def _surface_epidermis(
 
 
 def _without_downgrowths(
-    cover: NDArray[np.bool_], half_width_um: float, mpp: float
+    cover: NDArray[np.bool_], half_width_um: float, *, mpp: float
 ) -> NDArray[np.bool_]:
     """Open the cover by a disc, but leave it the rete ridges.
 
@@ -124,7 +127,7 @@ def _edge_tree(mask: NDArray[np.bool_]) -> KDTree:
 
 
 def _junctions(
-    contour: Points, trees: tuple[KDTree, KDTree], mpp: float, settings: MeasureSettings
+    contour: Points, trees: tuple[KDTree, KDTree], *, mpp: float, settings: MeasureSettings
 ) -> tuple[list[Points], float]:
     """Pieces of a closed contour that are junction, and the length that bears epidermis."""
     to_epidermis, to_outside = (tree.query(contour)[0] for tree in trees)

@@ -54,7 +54,7 @@ class DepthMap:
     junction: Junction
 
 
-def map_depth(plane: SectionPlane, surface: Surface, settings: MeasureSettings) -> DepthMap:
+def map_depth(plane: SectionPlane, surface: Surface, *, settings: MeasureSettings) -> DepthMap:
     """Measure the depth of every pixel of a section that bears epidermis.
 
     Notes
@@ -72,7 +72,7 @@ def map_depth(plane: SectionPlane, surface: Surface, settings: MeasureSettings) 
     baseline = smoothed(surface.line, _BASELINE_SIGMA_UM / mpp)
     columns = column_map(baseline, shape)
     window = surface.below & (columns.column >= 0) & (plane.tissue > 0)
-    junction = find_junction(plane, baseline, columns, settings)
+    junction = find_junction(plane, baseline, columns=columns, settings=settings)
     depth_um = distances_px(surface.line, window) * np.float32(mpp)
     # Where the junction is unknown the comparison with NaN keeps pixels out of both.
     floor_px = np.where(columns.column >= 0, junction.thickness_px[columns.column], np.nan)

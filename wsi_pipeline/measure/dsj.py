@@ -6,10 +6,12 @@
    the tissue lies or bends.
 2. Fat that first appears below tumour does not show where the junction was: such columns
    count as unseen.
-3. A one-dimensional grey opening lowers no step but cuts off every deep excursion
-   narrower than the gap to be closed: follicles, septa, unseen columns.
-4. Wider gaps are interpolated between their flanks.  Where tumour sits on fat that is
-   shallower than that, the fat is believed.
+3. A one-dimensional grey opening by a cone finds deep excursions that are narrower than
+   the gap to be closed and steeper than 45°: follicles and septa.  Gentle valleys are the
+   junction's own shape and stay.
+4. Whatever is unseen or cut off is interpolated between its flanks; only what is wider than
+   the gap to be closed counts as interpolated.  Where tumour sits on fat that is shallower
+   than that, the fat is believed.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ from wsi_pipeline.measure.plane import SectionPlane
 _MEDIAN_UM = 100.0
 # Depth above the fat that is searched for tumour: a few cells.
 _ABUT_UM = 40.0
+# A pit whose walls are steeper than this (tan 45°) is no valley of the junction.
+_STEEP = 1.0
+# Roughness of the junction that is no pit.
+_NOISE_UM = 25.0
 # Columns this close beside tumour on fat are judged with it.
 _GRAZE_UM = 50.0
 # Fat below tumour that lies this close to the interpolated level confirms it.
@@ -66,7 +72,7 @@ class Junction:
 
 
 def find_junction(
-    plane: SectionPlane, baseline: Line, columns: ColumnMap, settings: MeasureSettings
+    plane: SectionPlane, baseline: Line, *, columns: ColumnMap, settings: MeasureSettings
 ) -> Junction:
     """Find the dermo-subcutaneous junction of one section.
 
@@ -78,19 +84,20 @@ def find_junction(
         ``min_fat_mm2``, ``close_gap_um``.
     """
     mpp = plane.grid.mpp
+    gap_px = max(1, round(settings.close_gap_um / mpp))
     fat = main_fat(plane, settings.min_fat_mm2)
-    first = _first_depth(fat, columns, len(baseline.points_px))
-    on_tumour = _tumour_above(plane, baseline, first, round(_ABUT_UM / mpp))
+    first = _first_depth(fat, columns, baseline=baseline)
+    on_tumour = _tumour_above(plane, baseline, first=first, reach_px=round(_ABUT_UM / mpp))
     # A column that grazes the tumour's flank sees the fat beyond it.
     on_tumour = ndimage.binary_dilation(on_tumour, iterations=max(1, round(_GRAZE_UM / mpp)))
-    gap, thickness = np.empty(first.shape, bool), np.empty(first.shape)
+    thickness, guessed = np.empty(first.shape), np.empty(first.shape, bool)
     for span in baseline.spans:
-        level = _closed(np.where(on_tumour, np.inf, first)[span], settings.close_gap_um, mpp)
-        gap[span] = ~np.isfinite(level)
-        thickness[span] = _bridged(level)
-    confirmed = first <= thickness + _CONFIRM_UM / mpp
-    guessed = gap & np.isfinite(thickness) & ~confirmed
-    thickness = np.where(gap, np.minimum(thickness, first), thickness)
+        level = ndimage.median_filter(first[span], max(1, round(_MEDIAN_UM / mpp)), mode="nearest")
+        seen = _is_seen(level, on_tumour[span], gap_px=gap_px, tolerance_px=_NOISE_UM / mpp)
+        bridge = _bridge(level, seen, reach_px=gap_px // 2)
+        thickness[span] = np.where(seen, level, np.minimum(bridge, level))
+        confirmed = level <= bridge + _CONFIRM_UM / mpp
+        guessed[span] = _is_wide(~seen, gap_px) & np.isfinite(bridge) & ~confirmed
     thickness[~np.isfinite(thickness)] = np.nan
     return Junction(thickness, guessed, _as_line(baseline, thickness))
 
@@ -103,17 +110,21 @@ def main_fat(plane: SectionPlane, min_fat_mm2: float) -> NDArray[np.bool_]:
     return np.asarray(large[parts])
 
 
-def _first_depth(fat: NDArray[np.bool_], columns: ColumnMap, count: int) -> NDArray[np.float64]:
+def _first_depth(
+    fat: NDArray[np.bool_], columns: ColumnMap, *, baseline: Line
+) -> NDArray[np.float64]:
     """Depth at which fat begins in each column; infinite where there is none."""
     seen = fat & (columns.column >= 0) & (columns.depth_px > 0)
-    first = np.full(count, np.inf)
+    first = np.full(len(baseline.points_px), np.inf)
     # The border of a pixel lies half a pixel above its centre.
     np.minimum.at(first, columns.column[seen], columns.depth_px[seen] - 0.5)
+    for span in baseline.spans:  # the end columns are wedges: too wide to be one depth
+        first[[span.start, span.stop - 1]] = first[[span.start + 1, span.stop - 2]]
     return first
 
 
 def _tumour_above(
-    plane: SectionPlane, baseline: Line, first: NDArray[np.float64], reach_px: int
+    plane: SectionPlane, baseline: Line, *, first: NDArray[np.float64], reach_px: int
 ) -> NDArray[np.bool_]:
     """Whether tumour lies just above the first fat of a column."""
     hit = np.zeros(first.shape, bool)
@@ -125,19 +136,40 @@ def _tumour_above(
     return hit
 
 
-def _closed(level: NDArray[np.float64], gap_um: float, mpp: float) -> NDArray[np.float64]:
-    """Despeckle, then cut off deep excursions narrower than the gap."""
-    median = ndimage.median_filter(level, max(1, round(_MEDIAN_UM / mpp)), mode="nearest")
-    return np.asarray(ndimage.grey_opening(median, max(1, round(gap_um / mpp)), mode="nearest"))
+def _is_seen(
+    level: NDArray[np.float64],
+    on_tumour: NDArray[np.bool_],
+    *,
+    gap_px: int,
+    tolerance_px: float,
+) -> NDArray[np.bool_]:
+    """Where the junction shows itself: fat, not below tumour, not in a narrow steep pit."""
+    cone = -_STEEP * np.abs(np.arange(-(gap_px // 2), gap_px // 2 + 1))
+    opened = ndimage.grey_opening(
+        np.where(on_tumour, np.inf, level), structure=cone, mode="nearest"
+    )
+    return np.asarray(np.isfinite(level) & ~on_tumour & (level <= opened + tolerance_px))
 
 
-def _bridged(level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interpolate linearly between the known stretches; infinite beyond the outermost."""
-    known = np.flatnonzero(np.isfinite(level))
+def _bridge(
+    level: NDArray[np.float64], seen: NDArray[np.bool_], *, reach_px: int
+) -> NDArray[np.float64]:
+    """Interpolate between what is seen; level for a short way beyond, then infinite."""
+    known = np.flatnonzero(seen)
     if not known.size:
-        return level
+        return np.full(level.shape, np.inf)
     at = np.arange(len(level))
-    return np.interp(at, known, level[known], left=np.inf, right=np.inf)
+    bridge = np.interp(at, known, level[known])
+    bridge[(at < known[0] - reach_px) | (at > known[-1] + reach_px)] = np.inf
+    return bridge
+
+
+def _is_wide(gap: NDArray[np.bool_], gap_px: int) -> NDArray[np.bool_]:
+    """Gaps that are wider than a follicle or septum."""
+    parts, _ = ndimage.label(gap)
+    wide = np.bincount(parts) > gap_px
+    wide[0] = False
+    return np.asarray(wide[parts])
 
 
 def _as_line(baseline: Line, thickness_px: NDArray[np.float64]) -> Line:

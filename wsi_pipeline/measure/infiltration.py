@@ -37,16 +37,18 @@ BALANCE_LIMIT = 10.0
 NO_TUMOUR = "the section holds no tumour"
 # Deep tumour this close to glass has been cut through.
 _CUT_EDGE_UM = 50.0
+# A tumour that goes from side to side has its deepest pixels along a whole row.
+_MAX_CUT = 0.25
 # More tumour than this beside the epidermis that is left may be the deepest part.
 _MAX_ASIDE = 0.05
 
 
 def measure_infiltration(
-    plane: SectionPlane, depth: DepthMap, settings: MeasureSettings
+    plane: SectionPlane, depth: DepthMap, *, settings: MeasureSettings
 ) -> dict[str, Measurement]:
     """Measure the tumour of a vertical section against its dermal compartment."""
     tumour = _without_specks(plane, settings.min_tumour_um2)
-    depth_max = _depth_max(plane, depth, tumour)
+    depth_max = _depth_max(plane, depth, tumour=tumour)
     if not depth.junction.is_seen:
         lost = {
             name: Measurement.not_assessable(unit, NO_FAT)
@@ -62,7 +64,7 @@ def measure_infiltration(
 
 
 def weighted_percentile(
-    values: NDArray[np.float32], weights: NDArray[np.float32], percent: float
+    values: NDArray[np.float32], weights: NDArray[np.float32], *, percent: float
 ) -> float:
     """Smallest value below which lies ``percent`` of the weight; needs some weight."""
     order = np.argsort(values)
@@ -79,14 +81,14 @@ def _without_specks(plane: SectionPlane, min_um2: float) -> NDArray[np.float32]:
     return np.where(large[parts], plane.tumour, np.float32(0))
 
 
-def _depth_max(plane: SectionPlane, depth: DepthMap, tumour: NDArray[np.float32]) -> Measurement:
+def _depth_max(plane: SectionPlane, depth: DepthMap, *, tumour: NDArray[np.float32]) -> Measurement:
     """99.5th percentile of the depth over the tumour, with what makes it a lower bound."""
     if not tumour.any():
         return Measurement.not_defined("µm", NO_TUMOUR)
     where = np.isfinite(depth.depth_um) & (tumour > 0)
     if not where.any():
         return Measurement.not_assessable("µm", "no tumour lies below the epidermis that is left")
-    value_um = weighted_percentile(depth.depth_um[where], tumour[where], DEPTH_PERCENTILE)
+    value_um = weighted_percentile(depth.depth_um[where], tumour[where], percent=DEPTH_PERCENTILE)
     aside = 1 - float(tumour[where].sum(dtype=np.float64) / tumour.sum(dtype=np.float64))
     if not depth.junction.is_seen:
         reason = NO_FAT
@@ -100,10 +102,10 @@ def _depth_max(plane: SectionPlane, depth: DepthMap, tumour: NDArray[np.float32]
 
 
 def _reaches_glass(plane: SectionPlane, deepest: NDArray[np.bool_]) -> bool:
-    """Whether the deepest tumour borders on the outside."""
+    """Whether much of the deepest tumour borders on the outside."""
     steps = max(1, round(_CUT_EDGE_UM / plane.grid.mpp))
-    near = ndimage.binary_dilation(deepest, np.ones((3, 3)), iterations=steps)
-    return bool((near & plane.outside).any())
+    near = ndimage.binary_dilation(plane.outside, np.ones((3, 3)), iterations=steps)
+    return float(near[deepest].mean()) > _MAX_CUT
 
 
 def _shares(plane: SectionPlane, depth: DepthMap) -> dict[str, Measurement]:
@@ -134,7 +136,7 @@ def _relative_depth_max(depth: DepthMap, tumour: NDArray[np.float32]) -> Measure
     if not where.any():
         reason = "no tumour lies where both junctions are seen"
         return Measurement.not_assessable("1", reason)
-    value = weighted_percentile(depth.relative[where], tumour[where], DEPTH_PERCENTILE)
+    value = weighted_percentile(depth.relative[where], tumour[where], percent=DEPTH_PERCENTILE)
     return Measurement(value, "1")
 
 

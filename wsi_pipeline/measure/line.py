@@ -96,10 +96,12 @@ def smoothed(line: Line, sigma_px: float) -> Line:
     line straight to its very end.
     """
     reach = int(4 * sigma_px) + 1
-    return line_of([_smoothed_points(line.points_px[span], sigma_px, reach) for span in line.spans])
+    return line_of(
+        [_smoothed_points(line.points_px[span], sigma_px, reach_px=reach) for span in line.spans]
+    )
 
 
-def _smoothed_points(points_px: Points, sigma_px: float, reach_px: int) -> Points:
+def _smoothed_points(points_px: Points, sigma_px: float, *, reach_px: int) -> Points:
     """Gaussian along one piece."""
     longer = np.pad(points_px, ((reach_px, reach_px), (0, 0)), "reflect", reflect_type="odd")
     flat = ndimage.gaussian_filter1d(longer, sigma_px, axis=0)

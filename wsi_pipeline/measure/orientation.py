@@ -68,7 +68,7 @@ class Orientation:
     roundness: float
 
 
-def judge_orientation(plane: SectionPlane, surface: Surface, min_fat_mm2: float) -> Orientation:
+def judge_orientation(plane: SectionPlane, surface: Surface, *, min_fat_mm2: float) -> Orientation:
     """Judge one section."""
     body = ndimage.binary_fill_holes(plane.tissue >= 0.5)
     area_px = float(np.count_nonzero(body))

@@ -38,7 +38,7 @@ _GREATEST = ("depth_max_um", "relative_depth_max")
 def roll_up(sections: Sections) -> dict[str, Measurement]:
     """Values of a slide from those of its sections; at least one section is needed."""
     values = {
-        name: _rolled(name, unit, sections)
+        name: _rolled(name, unit, sections=sections)
         for name, unit in VALUE_UNITS.items()
         if name not in ORIENTATION_UNITS
     }
@@ -55,7 +55,7 @@ def _orientation(sections: Sections) -> dict[str, Measurement]:
     return rolled | {"orientation_confidence": Measurement(least, "1")}
 
 
-def _rolled(name: str, unit: str, sections: Sections) -> Measurement:
+def _rolled(name: str, unit: str, *, sections: Sections) -> Measurement:
     """One value of the slide."""
     found = [section.values[name] for section in sections]
     defined = [value for value in found if value.status != "not_defined"]
@@ -92,9 +92,9 @@ def _combined(
     weights = _weights(name, sections)
     intervals = [value.interval for value in values if value.interval is not None]
     if len(intervals) < len(values):
-        return _mean(name, values, weights), None
+        return _mean(name, values, weights=weights), None
     low, high = (_average([bound[end] for bound in intervals], weights) for end in (0, 1))
-    return _mean(name, values, weights), (low, high)
+    return _mean(name, values, weights=weights), (low, high)
 
 
 def _weights(name: str, sections: Sections) -> Weights:
@@ -109,7 +109,9 @@ def _weights(name: str, sections: Sections) -> Weights:
     return tuple(weight / total if total else 1 / len(raw) for weight in raw)
 
 
-def _mean(name: str, values: Sequence[Measurement], weights: Weights) -> float | tuple[float, ...]:
+def _mean(
+    name: str, values: Sequence[Measurement], *, weights: Weights
+) -> float | tuple[float, ...]:
     """Average the values of this name in the way that suits it."""
     if name == "occupancy_profile":
         return _mean_profile(values, weights)

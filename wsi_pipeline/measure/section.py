@@ -42,7 +42,7 @@ _MAX_RIBBONS = 3
 
 
 def measure_section(
-    plane: SectionPlane, declared: str, settings: MeasureSettings
+    plane: SectionPlane, declared: str, *, settings: MeasureSettings
 ) -> tuple[SectionMeasurements, tuple[QualityFlag, ...]]:
     """Measure one section.
 
@@ -52,23 +52,23 @@ def measure_section(
         ``vertical``, ``horizontal``, or ``auto`` to believe the labels.
     """
     surface = find_surface(plane, settings)
-    computed = judge_orientation(plane, surface, settings.min_fat_mm2)
+    computed = judge_orientation(plane, surface, min_fat_mm2=settings.min_fat_mm2)
     word = computed.word if declared == "auto" else declared
     depth = None
     if word == "vertical" and surface.line.spans:
-        depth = map_depth(plane, surface, settings)
+        depth = map_depth(plane, surface, settings=settings)
     values = measure_amounts(plane) | _orientation_values(word, computed)
     if depth is None:
         values |= _absent_depths(word)
     else:
-        values |= measure_compartment(plane, surface, depth, settings)
-        values |= measure_infiltration(plane, depth, settings)
+        values |= measure_compartment(plane, surface, depth=depth, settings=settings)
+        values |= measure_infiltration(plane, depth, settings=settings)
     section = SectionMeasurements(
-        plane.section_id, plane.box_um, values, _curves(plane, surface, depth)
+        plane.section_id, plane.box_um, values, _curves(plane, surface, depth=depth)
     )
-    flags = [*_orientation_flags(plane, declared, computed)]
+    flags = [*_orientation_flags(plane, declared, computed=computed)]
     if word == "vertical":
-        flags += _depth_flags(plane, surface, depth)
+        flags += _depth_flags(plane, surface, depth=depth)
     return section, tuple(flags)
 
 
@@ -89,7 +89,7 @@ def _absent_depths(word: str) -> dict[str, Measurement]:
     return {n: Measurement.not_assessable(unit, reason) for n, unit in DEPTH_UNITS.items()}
 
 
-def _curves(plane: SectionPlane, surface: Surface, depth: DepthMap | None) -> Curves | None:
+def _curves(plane: SectionPlane, surface: Surface, *, depth: DepthMap | None) -> Curves | None:
     """Both junctions in the slide frame."""
     if depth is None:
         return None
@@ -101,7 +101,7 @@ def _curves(plane: SectionPlane, surface: Surface, depth: DepthMap | None) -> Cu
 
 
 def _orientation_flags(
-    plane: SectionPlane, declared: str, computed: Orientation
+    plane: SectionPlane, declared: str, *, computed: Orientation
 ) -> Iterator[QualityFlag]:
     """Flag a declaration that the labels clearly contradict."""
     if declared != "auto" and computed.word not in (declared, "indeterminate"):
@@ -113,7 +113,7 @@ def _orientation_flags(
 
 
 def _depth_flags(
-    plane: SectionPlane, surface: Surface, depth: DepthMap | None
+    plane: SectionPlane, surface: Surface, *, depth: DepthMap | None
 ) -> Iterator[QualityFlag]:
     """Flag what is missing for depths on a vertical section."""
     where = f"Section {plane.section_id}"

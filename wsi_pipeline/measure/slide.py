@@ -63,7 +63,7 @@ def measure_slide(
     MeasurementError
         Where planes and grids do not belong together, or there is no section.
     """
-    _check_planes(labels, grid, sections, sections_grid)
+    _check_planes(labels, grid, sections=sections, sections_grid=sections_grid)
     if declared_section not in DECLARATIONS:
         raise MeasurementError(
             f"section plane {declared_section!r} is unknown; declare one of "
@@ -77,7 +77,7 @@ def measure_slide(
         mpp=settings.mpp,
         margin_um=margin_um(settings),
     )
-    found = [measure_section(plane, declared_section, settings) for plane in planes]
+    found = [measure_section(plane, declared_section, settings=settings) for plane in planes]
     measured = tuple(section for section, _ in found)
     values = roll_up(measured)
     flags = [flag for _, flags in found for flag in flags]
@@ -86,7 +86,7 @@ def measure_slide(
 
 
 def _check_planes(
-    labels: NDArray[np.uint8], grid: Grid, sections: NDArray[np.uint8], sections_grid: Grid
+    labels: NDArray[np.uint8], grid: Grid, *, sections: NDArray[np.uint8], sections_grid: Grid
 ) -> None:
     """Refuse planes that cannot be measured."""
     for name, plane, its_grid in (("label", labels, grid), ("section", sections, sections_grid)):

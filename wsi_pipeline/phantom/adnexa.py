@@ -60,7 +60,7 @@ class Patch:
 
 
 def _plain_patch(
-    window: tuple[slice, slice], inside_um: Floats, kind: Kind, *, core_um: float = FAR_UM
+    window: tuple[slice, slice], inside_um: Floats, *, kind: Kind, core_um: float = FAR_UM
 ) -> Patch:
     """Patch without an axis, whose inner outline runs ``-core_um`` inside the outer one."""
     return Patch(
@@ -96,7 +96,7 @@ def merge_patches(shape: tuple[int, int], patches: list[Patch]) -> Structures:
 # ------------------------------------------------------------------- vertical
 
 
-def draw_adnexa_vertical(spec: PhantomSpec, nodes: Nodes, skin: Skin) -> list[list[Patch]]:
+def draw_adnexa_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> list[list[Patch]]:
     """Follicles that leave the skin obliquely, each with its glands, and eccrine coils."""
     rng = np.random.default_rng([spec.seed, 3])
     width_mm = 2 * skin.half_width_um / 1000
@@ -106,7 +106,7 @@ def draw_adnexa_vertical(spec: PhantomSpec, nodes: Nodes, skin: Skin) -> list[li
     groups: list[list[Patch]] = []
     for x_um in slots * 1.9 * skin.half_width_um:
         lean = tilt + rng.normal(0, 0.05)
-        groups.append(_pilosebaceous(rng, nodes, skin, x_um=float(x_um), tilt=lean))
+        groups.append(_pilosebaceous(rng, nodes, skin=skin, x_um=float(x_um), tilt=lean))
     for x_um in _uniform(rng, count=rng.poisson(1.0 * width_mm), half_um=skin.half_width_um * 0.9):
         depth = rng.uniform(0.72, 1.02)
         y_um = _between(skin, x_um, share=depth)
@@ -127,7 +127,7 @@ def _between(skin: Skin, x_um: float, *, share: float) -> float:
 
 
 def _pilosebaceous(
-    rng: np.random.Generator, nodes: Nodes, skin: Skin, *, x_um: float, tilt: float
+    rng: np.random.Generator, nodes: Nodes, *, skin: Skin, x_um: float, tilt: float
 ) -> list[Patch]:
     """One follicle from the surface to its bulb, with the glands beside it."""
     y_um = float(skin.at(skin.surface_um, np.array([x_um]))[0])
@@ -160,13 +160,16 @@ def _follicle_along(
     along = (dx * math.sin(tilt) + dy * math.cos(tilt)) / length_um
     # A slight bend keeps the follicle from looking ruled.
     across = dx * math.cos(tilt) - dy * math.sin(tilt) - 0.05 * length_um * np.sin(3 * along)
-    stations = [-0.05, 0.0, 0.1, 0.3, 0.7, 0.86, 0.93, 0.98, 1.0, 1.02]
-    widths = [1.75, 1.6, 1.05, 1.0, 0.8, 0.85, 1.35, 1.25, 0.7, 0.0]
-    radius = radius_um * np.interp(along, stations, widths)
-    inside = np.minimum(radius - np.abs(across), (1.02 - along) * length_um)
-    canal = np.interp(along, [-0.05, 0.0, 0.12, 0.28, 0.3], [0.95, 0.8, 0.45, 0.3, 0.0])
+    stations = [-0.05, 0.0, 0.04, 0.1, 0.3, 0.7, 0.8, 0.95]
+    radius = radius_um * np.interp(along, stations, [1.8, 1.5, 1.15, 1.02, 1.0, 0.82, 0.8, 0.6])
+    # The shaft ends above the bulb, which is an ellipse around the tip.
+    beyond_um = np.maximum(along - 0.97, 0) * length_um
+    bulb = 1 - np.hypot(across / 1.3, (along - 0.97) * length_um / 1.8) / radius_um
+    inside = np.maximum(radius - np.hypot(across, 3 * beyond_um), bulb * 1.3 * radius_um)
+    canal = np.interp(along, [-0.05, 0.0, 0.05, 0.12, 0.28, 0.3], [1.1, 0.8, 0.5, 0.42, 0.34, 0.0])
     core = np.where(along < 0.3, canal * radius_um - np.abs(across), FAR_UM)
-    planes = [np.asarray(plane, np.float32) for plane in (inside, core, np.abs(across))]
+    axis = np.hypot(across, np.maximum(along - 0.9, 0) * length_um)
+    planes = [np.asarray(plane, np.float32) for plane in (inside, core, axis)]
     return Patch(window, planes[0], Kind.FOLLICLE, planes[1], planes[2])
 
 
@@ -201,7 +204,7 @@ def _lobules(
         )
         axes = (long_um, long_um * rng.uniform(0.5, 0.75))
         window, inside = _ellipse(nodes, centre_um=centre, axes_um=axes, angle=angle)
-        patches.append(_plain_patch(window, inside, Kind.SEBACEOUS))
+        patches.append(_plain_patch(window, inside, kind=Kind.SEBACEOUS))
     return patches
 
 
@@ -224,7 +227,7 @@ def _coil(rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, flo
             window, inside = _ellipse(
                 nodes, centre_um=centre, axes_um=axes, angle=rng.uniform(0, math.pi)
             )
-            patches.append(_plain_patch(window, inside, Kind.ECCRINE, core_um=3.5 - radius))
+            patches.append(_plain_patch(window, inside, kind=Kind.ECCRINE, core_um=3.5 - radius))
     return patches
 
 
@@ -310,5 +313,5 @@ def draw_vessels(
         wall = 2.5 + 0.22 * lumen
         axes = (min(lumen, 30.0) * stretch + wall, min(lumen, 30.0) + wall)
         window, inside = _ellipse(nodes, centre_um=(x, y), axes_um=axes, angle=angle)
-        patches.append(_plain_patch(window, inside, Kind.VESSEL, core_um=-wall))
+        patches.append(_plain_patch(window, inside, kind=Kind.VESSEL, core_um=-wall))
     return patches

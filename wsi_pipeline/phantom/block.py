@@ -58,6 +58,7 @@ class Block:
     flow_down_um: Floats
     flow_right_um: Floats
     fineness: Floats
+    patchiness: Floats
 
 
 def read_block(layout: Layout, box: Box) -> Block:
@@ -65,7 +66,7 @@ def read_block(layout: Layout, box: Box) -> Block:
     nodes = layout.nodes
 
     def read(plane: Floats) -> Floats:
-        return _read_near(nodes, plane, box)
+        return _read_near(nodes, plane, box=box)
 
     return Block(
         box=box,
@@ -79,30 +80,39 @@ def read_block(layout: Layout, box: Box) -> Block:
         adnexa_um=read(layout.adnexa.inside_um),
         core_um=read(layout.adnexa.core_um),
         axis_um=read(layout.adnexa.axis_um),
-        kind=_read_nearest(nodes, layout.adnexa.kind, box),
+        kind=_read_kind(nodes, layout.adnexa.kind, box=box),
         vessel_um=read(layout.vessels.inside_um),
         lumen_um=read(layout.vessels.core_um),
-        flow_down_um=refine(nodes, layout.flow_down_um, box),
-        flow_right_um=refine(nodes, layout.flow_right_um, box),
-        fineness=refine(nodes, layout.fineness, box),
+        flow_down_um=refine(nodes, layout.flow_down_um, box=box),
+        flow_right_um=refine(nodes, layout.flow_right_um, box=box),
+        fineness=refine(nodes, layout.fineness, box=box),
+        patchiness=refine(nodes, layout.patchiness, box=box),
     )
 
 
-def _read_near(nodes: Nodes, plane: Floats, box: Box) -> Floats:
+def _read_near(nodes: Nodes, plane: Floats, *, box: Box) -> Floats:
     """Interpolate a distance; where the border is far from the whole box, only its sign."""
     around = plane[nodes.under(box).slices]
     low, high = float(around.min()), float(around.max())
     if low > FAR_UM or high < -FAR_UM:
         return np.full(box.shape, low if low > 0 else high, np.float32)
-    return refine(nodes, plane, box)
+    return refine(nodes, plane, box=box)
 
 
-def _read_nearest(nodes: Nodes, plane: Bytes, box: Box) -> Bytes:
-    """Value of the nearest node at each pixel, for codes that must not be mixed."""
-    half = nodes.factor // 2
-    row = np.clip((np.arange(box.top, box.bottom) + half) // nodes.factor, 0, plane.shape[0] - 1)
-    column = np.clip((np.arange(box.left, box.right) + half) // nodes.factor, 0, plane.shape[1] - 1)
-    return plane[row][:, column]
+def _read_kind(nodes: Nodes, plane: Bytes, *, box: Box) -> Bytes:
+    """Code that prevails around each pixel; between two structures the seam is smooth."""
+    around = plane[nodes.under(box).slices]
+    kind = np.full(box.shape, around.max(), np.uint8)
+    for code in np.unique(around)[:-1]:
+        kind[refine(nodes, (plane == code).astype(np.float32), box=box) > 0.5] = code
+    return kind
+
+
+def is_bare(layout: Layout, box: Box) -> bool:
+    """Whether a box shows nothing but glass."""
+    around = layout.nodes.under(box).slices
+    above_all_horn = layout.below_surface_um[around].max() < -FAR_UM
+    return bool(layout.outline_um[around].max() < 0 or above_all_horn)
 
 
 def label_block(block: Block, *, horn: NDArray[np.bool_]) -> Bytes:

@@ -111,6 +111,11 @@ class Nodes:
         """Rows and columns of nodes."""
         return self.x_um.shape[0], self.x_um.shape[1]
 
+    @property
+    def places_um(self) -> tuple[Floats, Floats]:
+        """Section coordinates x and y of all nodes, µm."""
+        return self.x_um, self.y_um
+
     def window(self, x_um: Points, y_um: Points, *, reach_um: float) -> tuple[slice, slice]:
         """Index of the nodes within ``reach_um`` of the bounding box of some places."""
         places = self.frame.to_slide(np.atleast_1d(x_um), np.atleast_1d(y_um)) / self.step_um
@@ -137,7 +142,7 @@ class Nodes:
         )
 
 
-def refine(nodes: Nodes, plane: Floats, box: Box) -> Floats:
+def refine(nodes: Nodes, plane: Floats, *, box: Box) -> Floats:
     """Interpolate a node plane at the pixel centres of a box.
 
     Parameters

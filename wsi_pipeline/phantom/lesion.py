@@ -51,9 +51,8 @@ def paint_lesion(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats) -> Float
     else:
         tumour = _nests_and_cords(spec, nodes, region_um=region_um)
     rng = np.random.default_rng([spec.seed, 24])
-    x_um, y_um = nodes.x_um, nodes.y_um
-    cells = smooth_noise(rng, x_um, y_um, wavelength_um=(17.0, 17.0))
-    lobes = smooth_noise(rng, x_um, y_um, wavelength_um=(70.0, 70.0))
+    cells = smooth_noise(rng, nodes.places_um, wavelength_um=(17.0, 17.0))
+    lobes = smooth_noise(rng, nodes.places_um, wavelength_um=(70.0, 70.0))
     # Only outwards-facing parts of nests are lobed: a cord keeps its width.
     broad = np.clip((tumour + 60.0) / 60.0, 0, 1) * (spec.architecture != "cord")
     return np.asarray(tumour + 0.9 * cells + 1.5 * broad * lobes, dtype=np.float32)
@@ -62,7 +61,7 @@ def paint_lesion(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats) -> Float
 def _nests_and_cords(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats) -> Floats:
     """Nests in one part of the region, cords in the other."""
     rng = np.random.default_rng([spec.seed, 21])
-    share = smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(1100.0, 900.0))
+    share = smooth_noise(rng, nodes.places_um, wavelength_um=(1100.0, 900.0))
     cut = float(np.quantile(share[region_um > 0], 0.55))
     # 300 µm per standard deviation is about the field's slope at that wavelength.
     nest_region = np.minimum(region_um, (share - cut) * 300.0)
@@ -78,12 +77,14 @@ def _nests(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats, density: float
     """Rounded islands parted by stroma."""
     rng = np.random.default_rng([spec.seed, 22])
     x_um, y_um = nodes.x_um, nodes.y_um
-    sway = [smooth_noise(rng, x_um, y_um, wavelength_um=(260.0, 260.0)) for _ in range(2)]
+    sway = [smooth_noise(rng, nodes.places_um, wavelength_um=(260.0, 260.0)) for _ in range(2)]
     spacing = rng.uniform(330.0, 480.0)
     cells = paint_cells(
         rng,
-        np.asarray((x_um + 30 * sway[0]) / (1.25 * spacing), np.float32),
-        np.asarray((y_um + 30 * sway[1]) / (0.9 * spacing), np.float32),
+        (
+            np.asarray((x_um + 30 * sway[0]) / (1.25 * spacing), np.float32),
+            np.asarray((y_um + 30 * sway[1]) / (0.9 * spacing), np.float32),
+        ),
         shape=(37, 37),
     )
     border = ndimage.gaussian_filter(cells.border_um * spacing, 10.0 / nodes.step_um)
@@ -113,17 +114,16 @@ def _distance(mask: NDArray[np.bool_], *, step_um: float) -> Floats:
 def _cords(spec: PhantomSpec, nodes: Nodes, *, region_um: Floats, density: float) -> Floats:
     """Ribbons of slowly varying width that branch, wind and end."""
     rng = np.random.default_rng([spec.seed, 23])
-    x_um, y_um = nodes.x_um, nodes.y_um
-    field = smooth_noise(rng, x_um, y_um, wavelength_um=(330.0, 105.0))
+    field = smooth_noise(rng, nodes.places_um, wavelength_um=(330.0, 105.0))
     line = _distance(field > 0, step_um=nodes.step_um) - _distance(
         field <= 0, step_um=nodes.step_um
     )
     middle = np.abs(ndimage.gaussian_filter(line, 1.0))
-    swell = smooth_noise(rng, x_um, y_um, wavelength_um=(240.0, 240.0))
-    half_width = np.clip(16.0 + 4.5 * swell, *(edge / 2 for edge in CORD_WIDTH_UM))
+    swell = smooth_noise(rng, nodes.places_um, wavelength_um=(240.0, 240.0))
+    half_width = np.clip(16.0 + 4.5 * swell, CORD_WIDTH_UM[0] / 2, CORD_WIDTH_UM[1] / 2)
     ribbon = np.asarray(half_width - middle, np.float32)
-    gate = smooth_noise(rng, x_um, y_um, wavelength_um=(210.0, 130.0)) * 32.0
-    gate += smooth_noise(rng, x_um, y_um, wavelength_um=(700.0, 500.0)) * 22.0
+    gate = smooth_noise(rng, nodes.places_um, wavelength_um=(210.0, 130.0)) * 32.0
+    gate += smooth_noise(rng, nodes.places_um, wavelength_um=(700.0, 500.0)) * 22.0
     inside = region_um > 0
     candidates = inside & (ribbon > 0)
     if not candidates.any():

@@ -19,7 +19,10 @@ Bytes = NDArray[np.uint8]
 
 
 def smooth_noise(
-    rng: np.random.Generator, x_um: Floats, y_um: Floats, *, wavelength_um: tuple[float, float]
+    rng: np.random.Generator,
+    places_um: tuple[Floats, Floats],
+    *,
+    wavelength_um: tuple[float, float],
 ) -> Floats:
     """Evaluate a smooth random field of mean 0 and standard deviation about 1.
 
@@ -27,8 +30,8 @@ def smooth_noise(
     ----------
     rng
         Stream that decides the field.
-    x_um, y_um : float32 (Y, X)
-        Places at which to evaluate it, µm.
+    places_um : float32 (Y, X), twice
+        Places x and y at which to evaluate it, µm.
     wavelength_um
         Typical distance of neighbouring crests along x and y, µm.
 
@@ -36,6 +39,7 @@ def smooth_noise(
     -------
     float32 (Y, X)
     """
+    x_um, y_um = places_um
     # Knots at half a wavelength; cubic refinement by four, then bilinear reading.
     knots_um = np.array([wavelength_um[1], wavelength_um[0]]) / 2.0
     low = np.array([y_um.min(), x_um.min()]) - 2 * knots_um
@@ -65,15 +69,18 @@ class Cells:
     identity: NDArray[np.int32]
 
 
-def paint_cells(rng: np.random.Generator, x: Floats, y: Floats, *, shape: tuple[int, int]) -> Cells:
+def paint_cells(
+    rng: np.random.Generator, places: tuple[Floats, Floats], *, shape: tuple[int, int]
+) -> Cells:
     """Evaluate a periodic Voronoi tessellation of jittered seeds.
 
     Parameters
     ----------
     rng
         Stream that decides the seeds.
-    x, y : float32
-        Places in units of the cell spacing; period ``shape[1]`` along x, ``shape[0]`` along y.
+    places : float32, twice
+        Places x and y in units of the cell spacing; the period is ``shape[1]`` along x
+        and ``shape[0]`` along y.
     shape
         Seeds per period along y and x.
 
@@ -88,7 +95,7 @@ def paint_cells(rng: np.random.Generator, x: Floats, y: Floats, *, shape: tuple[
     distance ``(F2² - F1²) / 2|p2 - p1|`` is exact for the two nearest seeds (Worley,
     10.1145/237170.237267).
     """
-    rows, columns = shape
+    (x, y), (rows, columns) = places, shape
     jitter = rng.uniform(0.08, 0.92, (2, rows, columns)).astype(np.float32)
     home_y, home_x = np.floor(y).astype(np.int32), np.floor(x).astype(np.int32)
     far = np.full(x.shape, 99.0, np.float32)

@@ -81,7 +81,7 @@ class Habit:
 
 
 LYMPHOCYTE = Habit(Cell.LYMPHOCYTE, (24.0, 3.5), 1.1, 0.98)
-FIBROBLAST = Habit(Cell.FIBROBLAST, (27.0, 7.0), 4.2, 0.80)
+FIBROBLAST = Habit(Cell.FIBROBLAST, (26.0, 10.0), 3.8, 0.76, wobble=0.08)
 BASAL = Habit(Cell.KERATINOCYTE, (36.0, 6.0), 1.5, 0.80)
 SPINOUS = Habit(Cell.KERATINOCYTE, (42.0, 8.0), 1.35, 0.52, vesicular=0.5)
 ENDOTHELIUM = Habit(Cell.ENDOTHELIUM, (22.0, 5.0), 3.4, 0.80)
@@ -115,11 +115,16 @@ def place_nuclei(layout: Layout) -> Nuclei:
     rng = np.random.default_rng([layout.spec.seed, 9])
     groups = [
         _fill_tumour(rng, layout),
-        *_epidermal(rng, layout),
+        _epidermal(rng, layout),
         *_adnexal(rng, layout),
         *_stromal(rng, layout),
         _line(
-            rng, layout, layout.vessels.core_um, habit=ENDOTHELIUM, spacing_um=17.0, inset_um=-1.5
+            rng,
+            layout,
+            plane_um=layout.vessels.core_um,
+            habit=ENDOTHELIUM,
+            spacing_um=17.0,
+            inset_um=-1.5,
         ),
     ]
     every = np.concatenate(groups)
@@ -142,29 +147,35 @@ def _fill_tumour(rng: np.random.Generator, layout: Layout) -> Nuclei:
     return _shape(rng, slide_um, habit=habit, angle_rad=angle)
 
 
-def _epidermal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
-    """A palisade on the junction and rounder nuclei above it."""
+def _epidermal(rng: np.random.Generator, layout: Layout) -> Nuclei:
+    """Round nuclei of the epidermis above its basal layer."""
     if layout.skin is None or not layout.spec.with_epidermis:
-        return []
+        return np.zeros(0, NUCLEUS_DTYPE)
     height = np.minimum(-layout.below_dej_um, layout.below_surface_um)
-    covered = np.maximum(layout.adnexa.inside_um, -layout.outline_um)
-    epidermis = np.where(covered > 0, -DEEP_UM, -layout.below_dej_um)
-    basal = _line(rng, layout, epidermis, habit=BASAL, spacing_um=6.8, inset_um=4.6, upright=True)
     slide_um = _lattice(rng, layout.nodes, spacing_um=10.6, where=height > 2)
-    above = layout.nodes.read(-layout.below_dej_um, slide_um)
+    above = layout.nodes.read(_epithelium_um(layout), slide_um)
     below = layout.nodes.read(layout.below_surface_um, slide_um)
+    own = layout.nodes.read(layout.below_dej_um, slide_um) < 0
     plug = layout.nodes.read(layout.adnexa.core_um, slide_um)
-    slide_um = slide_um[(above > 10.5) & (below > 9) & (plug < -3)]
+    slide_um = slide_um[own & (above > 10.5) & (below > 9) & (plug < -6)]
     flat = rng.normal(math.pi / 2 - layout.nodes.frame.turn_rad, 0.35, len(slide_um))
-    return [basal, _shape(rng, slide_um, habit=SPINOUS, angle_rad=flat)]
+    return _shape(rng, slide_um, habit=SPINOUS, angle_rad=flat)
+
+
+def _epithelium_um(layout: Layout) -> Floats:
+    """Signed distance to the outline of epidermis, follicles and glands together."""
+    covered = layout.skin is not None and layout.spec.with_epidermis
+    epidermis = np.minimum(-layout.below_dej_um, layout.below_surface_um + 60.0)
+    inside = np.minimum(layout.adnexa.inside_um, layout.below_surface_um + 60.0)
+    return np.asarray(np.maximum(inside, epidermis) if covered else inside, dtype=np.float32)
 
 
 def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
-    """Basal rows around every structure, and what fills it."""
+    """The basal row of epidermis, follicles and glands, and what fills the latter two."""
     adnexa, nodes = layout.adnexa, layout.nodes
     below = np.where(layout.below_dej_um > 0, adnexa.inside_um, np.minimum(adnexa.inside_um, -9))
-    rim = _line(rng, layout, below, habit=ADNEXAL, spacing_um=7.4, inset_um=4.8, upright=True)
-    groups = [rim]
+    union = _epithelium_um(layout)
+    groups = [_line(rng, layout, plane_um=union, habit=BASAL, spacing_um=6.9, inset_um=4.7)]
     for kind, habit, spacing, least in (
         (Kind.FOLLICLE, ADNEXAL, 9.4, 10.0),
         (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
@@ -226,7 +237,7 @@ def _lattice(
     down, right = np.meshgrid(rows, columns, indexing="ij")
     right = right + (np.arange(len(rows)) % 2)[:, None] * (spacing_um / 2)
     slide_um = np.stack([down.ravel(), right.ravel()], axis=-1)
-    slide_um = slide_um[_marked(nodes, slide_um, where)]
+    slide_um = slide_um[_marked(nodes, slide_um, where=where)]
     return slide_um + rng.normal(0, 0.14 * spacing_um, slide_um.shape)
 
 
@@ -237,10 +248,10 @@ def _sprinkle(
     tall, wide = (n * nodes.step_um for n in nodes.shape)
     count = rng.poisson(per_mm2 * tall * wide / 1e6)
     slide_um = rng.random((count, 2)) * [tall, wide]
-    return slide_um[_marked(nodes, slide_um, where)]
+    return slide_um[_marked(nodes, slide_um, where=where)]
 
 
-def _marked(nodes: Nodes, slide_um: Points, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _marked(nodes: Nodes, slide_um: Points, *, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether the nearest node of each place is marked."""
     index = np.rint(slide_um / nodes.step_um).astype(np.intp)
     index = np.minimum(index, np.array(nodes.shape) - 1)
@@ -250,16 +261,16 @@ def _marked(nodes: Nodes, slide_um: Points, where: NDArray[np.bool_]) -> NDArray
 def _line(
     rng: np.random.Generator,
     layout: Layout,
-    plane_um: Floats,
     *,
+    plane_um: Floats,
     habit: Habit,
     spacing_um: float,
     inset_um: float,
-    upright: bool = False,
 ) -> Nuclei:
-    """Nuclei along a contour of a distance plane; ``upright`` turns them across it."""
+    """Nuclei along a contour of a distance plane; flat cells lie along it, others stand."""
     places, angles = [np.empty((0, 2))], [np.empty(0)]
-    for contour in find_contours(plane_um, inset_um):
+    contours: list[Points] = find_contours(plane_um, inset_um)  # type: ignore[no-untyped-call]
+    for contour in contours:
         slide_um = contour * layout.nodes.step_um
         steps = np.linalg.norm(np.diff(slide_um, axis=0), axis=1)
         arc = np.concatenate([[0.0], np.cumsum(steps)])
@@ -270,7 +281,7 @@ def _line(
         places.append(here)
         angles.append(np.arctan2(*(ahead - here).T[::-1]))
     slide_um = np.concatenate(places)
-    angle = np.concatenate(angles) + (math.pi / 2 if upright else 0.0)
+    angle = np.concatenate(angles) + (0.0 if habit.elongation > 2 else math.pi / 2)
     return _shape(rng, slide_um, habit=habit, angle_rad=angle + rng.normal(0, 0.15, len(angle)))
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.geometry import Box
-from wsi_pipeline.phantom.block import label_block, read_block
+from wsi_pipeline.phantom.block import is_bare, label_block, read_block
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
 from wsi_pipeline.phantom.optics import digitise, expose
@@ -81,9 +81,9 @@ def paint_phantom(spec: PhantomSpec) -> Phantom:
     shape = layout.nodes.frame.shape
     image, labels = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
     for box in _blocks(shape):
-        image[box.slices], labels[box.slices] = _paint_block(layout, papers, nuclei, box=box)
+        image[box.slices], labels[box.slices] = _paint_block(layout, papers, nuclei=nuclei, box=box)
     dej_um, dsj_um = (junction_um(layout, name) for name in ("dej", "dsj"))
-    truth = measure_truth(layout, labels, nuclei)
+    truth = measure_truth(layout, labels, nuclei=nuclei)
     return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth)
 
 
@@ -96,25 +96,38 @@ def _blocks(shape: tuple[int, int]) -> Iterator[Box]:
 
 
 def _paint_block(
-    layout: Layout, papers: Wallpapers, nuclei: Nuclei, *, box: Box
+    layout: Layout, papers: Wallpapers, *, nuclei: Nuclei, box: Box
 ) -> tuple[Bytes, Bytes]:
     """Image and labels of one block."""
     spec = layout.spec
     halo_px = int(np.ceil(2.5 * spec.psf_um / spec.mpp)) + 1
     wide = box.expanded(halo_px)
+    if is_bare(layout, wide):
+        return _paint_glass(layout, papers, box=box)
     block = read_block(layout, wide)
-    labels = label_block(block, horn=horn_mask(block, papers, spec))
-    h_dye, e_dye = stain_block(block, papers, labels)
+    labels = label_block(block, horn=horn_mask(block, papers, spec=spec))
+    h_dye, e_dye = stain_block(block, papers, labels=labels)
     ink = stamp_nuclei(nuclei, wide, mpp=spec.mpp, grain=papers.grain)
-    cover = np.where(labels == BACKGROUND, 0, ink.cover)
-    h_dye = h_dye * (1 - cover) + ink.haematoxylin * (labels != BACKGROUND)
-    e_dye = e_dye * (1 - 0.72 * cover)
+    cover = np.where(labels == BACKGROUND, np.float32(0), ink.cover)
+    # A nucleus replaces what was there; of the cytoplasm above and below it some eosin stays.
+    dyes = (
+        np.asarray(h_dye * (1 - cover) + ink.haematoxylin * (cover > 0), np.float32),
+        np.asarray(e_dye * (1 - np.float32(0.72) * cover), np.float32),
+    )
     own = box.within(wide).slices
-    light = expose((h_dye, e_dye), spec)[(slice(None), *own)]
-    return digitise(light, noise=_sensor_noise(spec, papers.sensor, box)), labels[own]
+    light = expose(dyes, spec)[(slice(None), *own)]
+    return digitise(light, noise=_sensor_noise(spec, papers.sensor, box=box)), labels[own]
 
 
-def _sensor_noise(spec: PhantomSpec, white: Floats, box: Box) -> Floats:
+def _paint_glass(layout: Layout, papers: Wallpapers, *, box: Box) -> tuple[Bytes, Bytes]:
+    """Image and labels of a block without tissue."""
+    light = np.empty((3, *box.shape), np.float32)
+    light[:] = np.array(layout.spec.glass_rgb, np.float32)[:, None, None]
+    noise = _sensor_noise(layout.spec, papers.sensor, box=box)
+    return digitise(light, noise=noise), np.full(box.shape, BACKGROUND, np.uint8)
+
+
+def _sensor_noise(spec: PhantomSpec, white: Floats, *, box: Box) -> Floats:
     """Noise of a block: three windows at random places of one large field.
 
     Drawing fresh numbers for every pixel took a fifth of the whole painting time.

@@ -74,9 +74,10 @@ def draw_skin(spec: PhantomSpec) -> Skin:
     living = spec.epidermis_um if spec.with_epidermis else 0.0
     envelope = surface + living
     dej = envelope + (_rete(rng, x_um, spec=spec) if spec.with_epidermis else 0.0)
-    dermis = _dermis_um(rng, spec, room_um=down / 2 - float(envelope.max()))
+    shown = np.abs(x_um) < across / 2
+    dermis = _dermis_um(rng, spec, room_um=down / 2 - float(envelope[shown].max()))
     dsj = envelope + dermis * (1 + _ripples(rng, x_um, wavelengths_um=(900, 2300), share=0.05))
-    bottom = down / 2 if spec.with_subcutis else min(down / 2, float(dsj.min()) - 40.0)
+    bottom = down / 2 if spec.with_subcutis else min(down / 2, float(dsj[shown].min()) - 40.0)
     return Skin(x_um, surface, envelope, dej, dsj, bottom, across / 2)
 
 

@@ -42,34 +42,33 @@ def _texture(tile: Tile, block: Block, *, scale: float = 1.0) -> Floats:
         step_um=tile.step_um / scale,
         edge_px=len(tile.texels),
     )
-    return tile.at(index).astype(np.float32)
+    return np.asarray(tile.at(index), dtype=np.float32)
 
 
 def _noise(tile: Tile, block: Block, *, scale: float = 1.0) -> Floats:
     """Read a tile as noise of mean 0 and standard deviation about 1."""
-    return (_texture(tile, block, scale=scale) - 127.5) * np.float32(1 / 40)
+    texels = _texture(tile, block, scale=scale)
+    return (texels - np.float32(127.5)) * np.float32(1 / 40)
 
 
-def _ramp(value: Floats, low: float, high: float) -> Floats:
-    """0 up to ``low``, 1 from ``high`` on."""
-    return np.clip((value - low) * (1 / (high - low)), 0, 1)
+def _ramp(value: Floats, span: tuple[float, float]) -> Floats:
+    """0 up to the span, 1 beyond it, linear within."""
+    low, high = span
+    ramp = (value - np.float32(low)) * np.float32(1 / (high - low))
+    return np.asarray(np.clip(ramp, 0, 1), np.float32)
 
 
-def horn_mask(block: Block, papers: Wallpapers, spec: PhantomSpec) -> NDArray[np.bool_]:
+def horn_mask(block: Block, papers: Wallpapers, *, spec: PhantomSpec) -> NDArray[np.bool_]:
     """Where the stratum corneum has substance: compact below, loosening into flakes above."""
     if float(block.below_surface_um.min()) > 0 or not spec.with_epidermis:
         return np.zeros(block.box.shape, np.bool_)
     height = -block.below_surface_um
     lamella = _noise(papers.streak, block, scale=0.35)
-    gap = (
-        1.8 * (height - spec.corneum_um) / 16.0
-        - 0.7
-        + 0.9 * _noise(papers.grain, block, scale=0.02)
-    )
+    gap = 1.8 * (height - spec.corneum_um) / 16.0 - 0.7 + 0.9 * block.patchiness
     return np.asarray((lamella > gap) & (height < spec.corneum_um + 40.0))
 
 
-def stain_block(block: Block, papers: Wallpapers, labels: Bytes) -> Dyes:
+def stain_block(block: Block, papers: Wallpapers, *, labels: Bytes) -> Dyes:
     """Haematoxylin and eosin of every pixel of a block, without nuclei.
 
     Returns
@@ -105,28 +104,30 @@ def _weave(block: Block, papers: Wallpapers, *, scale: float, cleft_um: float) -
         block.flow_down_um, block.flow_right_um, step_um=step_um, edge_px=len(papers.cleft.texels)
     )
     border_um = papers.cleft.at(index) * np.float32(1 / (BORDER_SCALE * scale))
-    patchy = _noise(papers.grain, block, scale=0.03)
-    full = _ramp(border_um - (0.8 / scale) * patchy, cleft_um - 1.2 / scale, cleft_um + 1.0 / scale)
+    full = _ramp(
+        border_um - (0.8 / scale) * block.patchiness,
+        (cleft_um - 1.2 / scale, cleft_um + 1.0 / scale),
+    )
     full = 0.12 + 0.88 * full
-    return full * (papers.fibril.at(index) * np.float32(1 / 128))
+    return np.asarray(full * (papers.fibril.at(index) * np.float32(1 / 128)), np.float32)
 
 
 def _dermis(block: Block, papers: Wallpapers) -> Dyes:
     """Collagen, vessels and the clefts around tumour."""
     h_dye, e_dye = _collagen(block, papers)
     if float(block.tumour_um.max()) > -10:
-        retracted = 5.0 * (_noise(papers.grain, block, scale=0.05) - 0.7)
-        cleft = _ramp(block.tumour_um + np.minimum(retracted, 7.0), 0, 1.5)
+        retracted = 5.0 * (block.patchiness - 0.7)
+        cleft = _ramp(block.tumour_um + np.minimum(retracted, 7.0), (0, 1.5))
         h_dye, e_dye = h_dye * (1 - cleft), e_dye * (1 - cleft)
     if float(block.vessel_um.max()) > 0:
-        h_dye, e_dye = _vessel(block, papers, (h_dye, e_dye))
+        h_dye, e_dye = _vessel(block, papers, ground=(h_dye, e_dye))
     return h_dye, e_dye
 
 
-def _vessel(block: Block, papers: Wallpapers, ground: Dyes) -> Dyes:
+def _vessel(block: Block, papers: Wallpapers, *, ground: Dyes) -> Dyes:
     """Wall and lumen over the ground; some lumens hold red cells."""
-    wall, lumen = _ramp(block.vessel_um, -0.5, 0.7), _ramp(block.lumen_um, -0.5, 0.7)
-    cells = _ramp(_noise(papers.grain, block, scale=0.35), 0.35, 0.75) * lumen
+    wall, lumen = _ramp(block.vessel_um, (-0.5, 0.7)), _ramp(block.lumen_um, (-0.5, 0.7))
+    cells = _ramp(_noise(papers.grain, block, scale=0.35), (0.35, 0.75)) * lumen
     h_dye = (ground[0] * (1 - wall) + 0.22 * wall) * (1 - lumen)
     e_dye = (ground[1] * (1 - wall) + 0.38 * wall) * (1 - lumen) + 0.62 * cells
     return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
@@ -142,37 +143,53 @@ def _cell_borders(block: Block, papers: Wallpapers, *, cell_um: float, width_um:
     """1 on the borders of cells of about ``cell_um``, 0 inside them."""
     scale = 73.0 / cell_um
     border_um = _texture(papers.fat, block, scale=scale) * np.float32(1 / (BORDER_SCALE * scale))
-    return 1 - _ramp(border_um, 0.25 * width_um, width_um)
+    return 1 - _ramp(border_um, (0.25 * width_um, width_um))
+
+
+def _epithelium_um(block: Block) -> Floats:
+    """Distance to the junction of the epidermis and the follicles that open into it."""
+    return np.maximum(-block.below_dej_um, block.adnexa_um)
 
 
 def _epidermis(block: Block, papers: Wallpapers) -> Dyes:
     """Basal layer dark, spinous layer paler with visible cell borders, granular layer dark."""
     grain = _noise(papers.grain, block)
-    basal = 1 - _ramp(-block.below_dej_um, 5.0, 16.0)
-    granular = 1 - _ramp(block.below_surface_um, 3.0, 11.0)
+    basal = 1 - _ramp(_epithelium_um(block), (5.0, 16.0))
+    granular = 1 - _ramp(np.minimum(block.below_surface_um, -block.core_um), (3.0, 11.0))
     borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.3)
-    h_dye = 0.25 + 0.13 * basal + 0.22 * granular + 0.03 * grain - 0.09 * borders
+    h_dye = 0.22 + 0.13 * basal + 0.20 * granular + 0.03 * grain - 0.08 * borders
     e_dye = 0.29 + 0.02 * grain - 0.12 * borders + 0.10 * granular
     return h_dye, e_dye
 
 
 def _keratin(block: Block, papers: Wallpapers) -> Dyes:
-    """Lamellae of horn; looser in the mouth of a follicle."""
-    lamella = _noise(papers.streak, block, scale=0.6)
-    body = np.clip(0.8 + 0.28 * lamella, 0.05, 1.4)
-    plug = _ramp(block.core_um, 0.0, 4.0) * (block.kind == Kind.FOLLICLE)
-    body = body * (1 - plug) + plug * np.clip(0.45 + 0.55 * lamella, 0.0, 1.2)
-    return body * 0.12, body * 0.62
+    """Lamellae of horn; in the mouth of a follicle they are loose and run along its canal."""
+    body = np.clip(0.8 + 0.28 * _noise(papers.streak, block, scale=0.6), 0.05, 1.4)
+    if float(block.core_um.max()) > 0:
+        body = np.where(block.below_surface_um > 0, _plug(block, papers), body)
+    return body * np.float32(0.12), body * np.float32(0.55)
+
+
+def _plug(block: Block, papers: Wallpapers) -> Floats:
+    """Loose horn along the wall of a follicle's canal."""
+    index = tile_index(
+        block.axis_um + 3.0 * block.patchiness,
+        block.flow_down_um,
+        step_um=1.5 * papers.streak.step_um,
+        edge_px=len(papers.streak.texels),
+    )
+    lamella = (papers.streak.at(index).astype(np.float32) - 127.5) * np.float32(1 / 40)
+    loose = 0.75 - 0.5 * _ramp(block.core_um, (1.0, 12.0))
+    return np.clip(loose + 0.6 * lamella, 0.0, 1.3)
 
 
 def _tumour(block: Block, papers: Wallpapers) -> Dyes:
     """Amphophilic cytoplasm with faint cell borders."""
     grain = _noise(papers.grain, block)
-    patchy = _noise(papers.grain, block, scale=0.05)
     borders = _cell_borders(block, papers, cell_um=14.0, width_um=1.2)
-    rim = 1 - _ramp(block.tumour_um, 0.0, 2.0)
-    h_dye = 0.19 + 0.035 * grain + 0.03 * patchy - 0.07 * borders
-    e_dye = 0.27 + 0.03 * grain + 0.03 * patchy - 0.11 * borders + 0.05 * rim
+    rim = 1 - _ramp(block.tumour_um, (0.0, 2.0))
+    h_dye = 0.19 + 0.035 * grain + 0.03 * block.patchiness - 0.07 * borders
+    e_dye = 0.27 + 0.03 * grain + 0.03 * block.patchiness - 0.11 * borders + 0.05 * rim
     return h_dye, e_dye
 
 
@@ -189,9 +206,9 @@ def _subcutis(block: Block, papers: Wallpapers) -> Dyes:
 def _septa(block: Block, papers: Wallpapers) -> Floats:
     """1 in fibrous septa between lobules, and in the first micrometres below the dermis."""
     border_um = _texture(papers.fat, block, scale=0.12) * np.float32(1 / (BORDER_SCALE * 0.12))
-    ragged = 6 * _noise(papers.grain, block, scale=0.08)
-    lobule = 1 - _ramp(border_um + ragged, 16.0, 20.0)
-    return np.maximum(lobule, 1 - _ramp(block.below_dsj_um + ragged, 3.0, 8.0))
+    ragged = 6 * block.patchiness
+    lobule = 1 - _ramp(border_um + ragged, (16.0, 20.0))
+    return np.maximum(lobule, 1 - _ramp(block.below_dsj_um + ragged, (3.0, 8.0)))
 
 
 def _adnexa(block: Block, papers: Wallpapers) -> Dyes:
@@ -206,32 +223,34 @@ def _adnexa(block: Block, papers: Wallpapers) -> Dyes:
 
 
 def _follicle(block: Block, papers: Wallpapers) -> Dyes:
-    """Outer root sheath, bright inner root sheath, hair shaft."""
-    inside = block.adnexa_um + 1.2 * _noise(papers.grain, block, scale=0.15)
+    """Outer root sheath, bright inner root sheath, hair shaft; horny layer at the mouth."""
+    ragged = 1.2 * _noise(papers.grain, block, scale=0.15)
     grain = _noise(papers.grain, block)
     borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.2)
-    basal = 1 - _ramp(inside, 6.0, 14.0)
-    sheath = 1 - _ramp(block.axis_um, 31.0, 34.0)
-    shaft = 1 - _ramp(block.axis_um, 19.0, 21.0)
-    h_dye = 0.26 + 0.12 * basal + 0.03 * grain - 0.08 * borders - 0.16 * sheath - 0.02 * shaft
-    e_dye = 0.33 + 0.02 * grain - 0.1 * borders + 0.30 * sheath - 0.25 * shaft
-    return h_dye, e_dye
+    basal = 1 - _ramp(_epithelium_um(block) + ragged, (6.0, 14.0))
+    granular = 1 - _ramp(-block.core_um, (3.0, 11.0))
+    sheath = 1 - _ramp(block.axis_um + ragged, (31.0, 34.0))
+    shaft = 1 - _ramp(block.axis_um + ragged, (19.0, 21.0))
+    h_dye = 0.23 + 0.12 * basal + 0.12 * granular + 0.03 * grain - 0.08 * borders
+    e_dye = 0.28 + 0.02 * grain - 0.1 * borders
+    h_dye, e_dye = h_dye - 0.13 * sheath - 0.03 * shaft, e_dye + 0.26 * sheath - 0.22 * shaft
+    return np.maximum(h_dye, 0), np.maximum(e_dye, 0)
 
 
 def _sebaceous(block: Block, papers: Wallpapers) -> Dyes:
     """Foam: pale vacuoles with thin walls; a darker rim of basal cells."""
-    walls = _cell_borders(block, papers, cell_um=19.0, width_um=1.9)
-    bubbles = _cell_borders(block, papers, cell_um=4.2, width_um=1.1)
-    rim = 1 - _ramp(block.adnexa_um, 3.0, 9.0)
-    h_dye = 0.05 + 0.09 * walls + 0.05 * bubbles + 0.22 * rim
-    e_dye = 0.07 + 0.15 * walls + 0.11 * bubbles + 0.16 * rim
+    walls = _cell_borders(block, papers, cell_um=21.0, width_um=1.8)
+    bubbles = _cell_borders(block, papers, cell_um=5.0, width_um=1.0)
+    rim = 1 - _ramp(block.adnexa_um, (3.0, 9.0))
+    h_dye = 0.015 + 0.08 * walls + 0.045 * bubbles + 0.24 * rim
+    e_dye = 0.03 + 0.13 * walls + 0.09 * bubbles + 0.17 * rim
     return h_dye, e_dye
 
 
 def _eccrine(block: Block, papers: Wallpapers) -> Dyes:
     """Tubules with a small lumen."""
     grain = _noise(papers.grain, block)
-    lumen = _ramp(block.core_um, -0.7, 0.7)
+    lumen = _ramp(block.core_um, (-0.7, 0.7))
     h_dye = (0.22 + 0.03 * grain) * (1 - lumen)
     e_dye = (0.34 + 0.03 * grain) * (1 - lumen) + 0.03 * lumen
     return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)

@@ -63,7 +63,7 @@ def stamp_nuclei(nuclei: Nuclei, box: Box, *, mpp: float, grain: Tile) -> Ink:
         if len(batch):
             corners = _corners(batch, mpp=mpp, edge_px=edge_px)
             stamps = _draw(batch, corners, mpp=mpp, edge_px=edge_px, grain=grain)
-            _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps)
+            _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps=stamps)
     return Ink(canvas.cover[pad:-pad, pad:-pad], canvas.haematoxylin[pad:-pad, pad:-pad])
 
 
@@ -111,7 +111,8 @@ def _grain_of(corners: NDArray[np.intp], *, edge_px: int, grain: Tile) -> Floats
     span = np.arange(edge_px)
     rows = (start[:, :1] + span)[:, :, None] * edge
     columns = (start[:, 1:] + span)[:, None, :]
-    return (grain.texels.ravel().take(rows + columns).astype(np.float32) - 127.5) / 127.5
+    texels = grain.texels.ravel().take(rows + columns)
+    return np.asarray((texels - np.float32(127.5)) / np.float32(127.5), np.float32)
 
 
 def _chromatin(
@@ -133,7 +134,7 @@ def _chromatin(
     return np.asarray(np.clip(shade, 0.2, 1.6) * nuclei["density"][:, None, None], np.float32)
 
 
-def _lay_over(canvas: Ink, corners: NDArray[np.intp], stamps: Ink) -> None:
+def _lay_over(canvas: Ink, corners: NDArray[np.intp], *, stamps: Ink) -> None:
     """Composite stamps onto the canvas, in order."""
     edge_px = stamps.cover.shape[1]
     for (top, left), cover, dye in zip(corners, stamps.cover, stamps.haematoxylin, strict=True):

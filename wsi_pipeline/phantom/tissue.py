@@ -51,6 +51,8 @@ class Layout:
         Texture coordinates that follow the skin and waver, so that no texture looks ruled.
     fineness
         0 where collagen is coarse (reticular), 1 where it is fine (papillary, sheaths).
+    patchiness
+        Smooth noise of standard deviation 1 and 130 µm wavelength: nothing stains evenly.
     """
 
     spec: PhantomSpec
@@ -67,30 +69,31 @@ class Layout:
     flow_down_um: Floats
     flow_right_um: Floats
     fineness: Floats
+    patchiness: Floats
 
 
 def lay_out(spec: PhantomSpec) -> Layout:
     """Compute the geometry of a phantom."""
     nodes = Nodes.over(Frame.of(spec))
     if spec.section == "vertical":
-        return _lay_out_vertical(spec, nodes, draw_skin(spec))
+        return _lay_out_vertical(spec, nodes, skin=draw_skin(spec))
     return _lay_out_horizontal(spec, nodes)
 
 
-def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, skin: Skin) -> Layout:
+def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     """Layers from the surface down, the lesion between them."""
     x_um, y_um = nodes.x_um, nodes.y_um
     surface, dej, dsj = (
         y_um - skin.at(curve, x_um) for curve in (skin.surface_um, skin.dej_um, skin.dsj_um)
     )
     rng = np.random.default_rng([spec.seed, 2])
-    ragged = smooth_noise(rng, x_um, y_um, wavelength_um=(90.0, 90.0)) * 6
-    ragged += smooth_noise(rng, x_um, y_um, wavelength_um=(600.0, 600.0)) * 14
+    ragged = smooth_noise(rng, nodes.places_um, wavelength_um=(70.0, 70.0)) * 2.5
+    ragged += smooth_noise(rng, nodes.places_um, wavelength_um=(450.0, 450.0)) * 14
     outline = (
         np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
     )
-    patches = _spare(spec, draw_adnexa_vertical(spec, nodes, skin))
-    region = np.minimum(_lesion_region(spec, nodes, skin), outline)
+    patches = _spare(spec, draw_adnexa_vertical(spec, nodes, skin=skin))
+    region = np.minimum(_lesion_region(spec, nodes, skin=skin), outline)
     return _fill(
         spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), lesion=(region, patches)
     )
@@ -101,13 +104,13 @@ def _lay_out_horizontal(spec: PhantomSpec, nodes: Nodes) -> Layout:
     x_um, y_um = nodes.x_um, nodes.y_um
     across, down = (extent / 2 for extent in section_extent_um(spec))
     rng = np.random.default_rng([spec.seed, 2])
-    ragged = smooth_noise(rng, x_um, y_um, wavelength_um=(120.0, 120.0)) * 6
-    ragged += smooth_noise(rng, x_um, y_um, wavelength_um=(900.0, 900.0)) * 25
+    ragged = smooth_noise(rng, nodes.places_um, wavelength_um=(110.0, 110.0)) * 2.5
+    ragged += smooth_noise(rng, nodes.places_um, wavelength_um=(700.0, 700.0)) * 25
     reach = np.sqrt((x_um / across) ** 2 + (y_um / down) ** 2)
     outline = np.asarray((1 - reach) * min(across, down) - 60 + ragged, np.float32)
     deep, above = np.full_like(x_um, DEEP_UM), np.full_like(x_um, -DEEP_UM)
     patches = _spare(spec, draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)))
-    bulge = smooth_noise(rng, x_um, y_um, wavelength_um=(800.0, 800.0)) * 60
+    bulge = smooth_noise(rng, nodes.places_um, wavelength_um=(800.0, 800.0)) * 60
     inner = (math.sqrt(spec.lateral_span) - reach) * min(across, down)
     region = np.minimum(inner + bulge, outline)
     return _fill(
@@ -123,7 +126,7 @@ def _spare(spec: PhantomSpec, groups: list[list[Patch]]) -> list[Patch]:
     return [patch for group, keep in zip(groups, kept, strict=True) if keep for patch in group]
 
 
-def _lesion_region(spec: PhantomSpec, nodes: Nodes, skin: Skin) -> Floats:
+def _lesion_region(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Floats:
     """Signed distance to the border of the region that tumour may fill."""
     x_um, y_um = nodes.x_um, nodes.y_um
     rng = np.random.default_rng([spec.seed, 20])
@@ -133,7 +136,7 @@ def _lesion_region(spec: PhantomSpec, nodes: Nodes, skin: Skin) -> Floats:
     low, high = (envelope + share * (dsj - envelope) for share in spec.depth_span)
     # The region only ever shrinks from the asked span, so the span is never exceeded.
     waver = [
-        np.abs(smooth_noise(rng, x_um, y_um, wavelength_um=(700.0, 420.0))) * reach
+        np.abs(smooth_noise(rng, nodes.places_um, wavelength_um=(700.0, 420.0))) * reach
         for reach in (0.16 * half_um, 12.0, 12.0)
     ]
     sides = half_um - np.abs(x_um - shift) - waver[0]
@@ -167,16 +170,18 @@ def _fill(
     inflamed = _inflame(spec, nodes, free_um=np.minimum(free, -dsj), vessels=vessels)
     distances = (outline, surface, dej, dsj, tumour, inflamed)
     fineness = _fineness(layers, tumour_um=tumour, adnexa_um=adnexa.inside_um)
+    rng = np.random.default_rng([spec.seed, 11])
+    patchy = smooth_noise(rng, nodes.places_um, wavelength_um=(130.0, 130.0))
     flow = _flow(spec, nodes, below_surface_um=surface)
-    return Layout(spec, nodes, skin, *distances, adnexa, vessels, *flow, fineness)
+    return Layout(spec, nodes, skin, *distances, adnexa, vessels, *flow, fineness, patchy)
 
 
 def _flow(spec: PhantomSpec, nodes: Nodes, *, below_surface_um: Floats) -> tuple[Floats, Floats]:
     """Texture coordinates: depth below the surface and position along it, both wavering."""
     rng = np.random.default_rng([spec.seed, 7])
     waver = [
-        35 * smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(600.0, 450.0))
-        + 7 * smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(120.0, 120.0))
+        35 * smooth_noise(rng, nodes.places_um, wavelength_um=(600.0, 450.0))
+        + 7 * smooth_noise(rng, nodes.places_um, wavelength_um=(120.0, 120.0))
         for _ in range(2)
     ]
     down = below_surface_um if spec.section == "vertical" else nodes.y_um
@@ -201,8 +206,8 @@ def _fineness(
 def _inflame(spec: PhantomSpec, nodes: Nodes, *, free_um: Floats, vessels: Structures) -> Floats:
     """Patches of lymphocytes, denser around vessels and the tumour's border."""
     rng = np.random.default_rng([spec.seed, 6])
-    field = smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(260.0, 200.0))
-    field += 0.5 * smooth_noise(rng, nodes.x_um, nodes.y_um, wavelength_um=(80.0, 80.0))
+    field = smooth_noise(rng, nodes.places_um, wavelength_um=(260.0, 200.0))
+    field += 0.5 * smooth_noise(rng, nodes.places_um, wavelength_um=(80.0, 80.0))
     near = np.exp(-np.maximum(-vessels.inside_um, 0) / 30.0) + np.exp(
         -np.maximum(free_um, 0) / 60.0
     )

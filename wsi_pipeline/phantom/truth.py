@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +19,22 @@ from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES, TUMOUR
 from wsi_pipeline.phantom.frame import Points
 from wsi_pipeline.phantom.noise import Bytes
 from wsi_pipeline.phantom.nuclei import Cell, Nuclei
+from wsi_pipeline.phantom.skin import Skin
 from wsi_pipeline.phantom.tissue import Layout
 
 DEPTH_BINS = 20
 # Spacing of the places at which areas and depths are sampled, µm: a tenth of a cord.
 SAMPLE_UM = 2.0
 DEPTH_SAMPLE_UM = 8.0
+DEPTH_NAMES = (
+    "depth_max_um",
+    "depth_max_envelope_um",
+    "relative_depth_max",
+    "relative_depth_min",
+    "dermis_um",
+    "occupancy_profile",
+    "dsj_in_section",
+)
 
 
 def junction_um(layout: Layout, name: Literal["dej", "dsj", "envelope", "surface"]) -> Points:
@@ -46,7 +57,7 @@ def junction_um(layout: Layout, name: Literal["dej", "dsj", "envelope", "surface
     return slide_um[inside]
 
 
-def measure_truth(layout: Layout, labels: Bytes, nuclei: Nuclei) -> dict[str, Any]:
+def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str, Any]:
     """Take every true value of a phantom.
 
     Parameters
@@ -91,22 +102,24 @@ def measure_truth(layout: Layout, labels: Bytes, nuclei: Nuclei) -> dict[str, An
     }
 
 
-def _places(layout: Layout, rows: NDArray[np.intp], columns: NDArray[np.intp], step: int) -> Points:
+def _places(
+    layout: Layout, index: tuple[NDArray[np.intp], NDArray[np.intp]], *, step: int
+) -> Points:
     """Section coordinates (x, y) of samples of the label plane, shape (2, N), µm."""
     mpp = layout.spec.mpp
-    down, right = (np.asarray((step * n + step // 2 + 0.5) * mpp) for n in (rows, columns))
+    down, right = (np.asarray((step * n + step // 2 + 0.5) * mpp) for n in index)
     x_um, y_um = layout.nodes.frame.to_section(down.astype(np.float32), right.astype(np.float32))
     return np.stack([x_um, y_um]).astype(np.float64)
 
 
 def _compartment(layout: Layout, coarse: Bytes, *, step: int) -> NDArray[np.bool_]:
     """Samples of the dermal compartment: tissue between the junctions, whatever its class."""
-    tissue = coarse != BACKGROUND
+    tissue = np.asarray(coarse != BACKGROUND)
     skin = layout.skin
     if skin is None:
         return tissue
     rows, columns = np.nonzero(tissue)
-    x_um, y_um = _places(layout, rows, columns, step)
+    x_um, y_um = _places(layout, (rows, columns), step=step)
     upper, lower = skin.at(skin.dej_um, x_um), skin.at(skin.dsj_um, x_um)
     tissue[rows, columns] = (y_um > upper) & (y_um <= lower)
     return tissue
@@ -118,48 +131,37 @@ def _measure_depth(
     """Depths of tumour and dermis; all None on a horizontal section."""
     skin = layout.skin
     if skin is None:
-        names = (
-            "depth_max_um",
-            "depth_max_envelope_um",
-            "relative_depth_max",
-            "relative_depth_min",
-        )
-        return dict.fromkeys((*names, "dermis_um", "occupancy_profile", "dsj_in_section"))
-    trees = {
-        name: cKDTree(np.stack([skin.x_um, getattr(skin, f"{name}_um")], axis=-1))
-        for name in ("dej", "envelope", "dsj")
-    }
+        return dict.fromkeys(DEPTH_NAMES)
     stride = max(1, round(DEPTH_SAMPLE_UM / (step * layout.spec.mpp)))
     rows, columns = np.nonzero((compartment | (coarse == TUMOUR))[::stride, ::stride])
     rows, columns = rows * stride, columns * stride
-    places = _places(layout, rows, columns, step).T
+    places = _places(layout, (rows, columns), step=step).T
     is_tumour = coarse[rows, columns] == TUMOUR
-    relative = _relative_depth(layout, places, trees)
-    depth = trees["dej"].query(places[is_tumour])[0]
-    depth_envelope = trees["envelope"].query(places[is_tumour])[0]
+    envelope, dsj = _distance(skin, skin.envelope_um), _distance(skin, skin.dsj_um)
+    upper, lower = envelope(places), -dsj(places)
+    relative = np.maximum(upper / (upper + lower), 0.0)
     shown = np.abs(skin.x_um) < skin.half_width_um
-    envelope = np.stack([skin.x_um, skin.envelope_um], axis=-1)[shown]
-    return {
-        "depth_max_um": _largest(depth),
-        "depth_max_envelope_um": _largest(depth_envelope),
-        "relative_depth_max": _largest(relative[is_tumour]),
-        "relative_depth_min": _largest(-relative[is_tumour], sign=-1),
-        "dermis_um": float(np.median(trees["dsj"].query(envelope)[0])),
-        "occupancy_profile": _profile(relative, is_tumour, compartment[rows, columns]),
-        "dsj_in_section": bool(len(junction_um(layout, "dsj"))),
-    }
+    values = (
+        _largest(_distance(skin, skin.dej_um)(places[is_tumour])),
+        _largest(envelope(places[is_tumour])),
+        _largest(relative[is_tumour]),
+        _largest(-relative[is_tumour], sign=-1),
+        float(np.median(-dsj(np.stack([skin.x_um, skin.envelope_um], axis=-1)[shown]))),
+        _profile(relative, is_tumour, in_compartment=compartment[rows, columns]),
+        bool(len(junction_um(layout, "dsj"))),
+    )
+    return dict(zip(DEPTH_NAMES, values, strict=True))
 
 
-def _relative_depth(layout: Layout, places: Points, trees: dict[str, Any]) -> Points:
-    """0 on the envelope, 1 on the DSJ, beyond 1 in the fat: ratio of distances to both."""
-    skin = layout.skin
-    if skin is None:
-        return np.full(len(places), np.nan)
-    upper = trees["envelope"].query(places)[0]
-    lower = trees["dsj"].query(places)[0]
-    upper *= np.where(places[:, 1] < skin.at(skin.envelope_um, places[:, 0]), -1, 1)
-    lower *= np.where(places[:, 1] > skin.at(skin.dsj_um, places[:, 0]), -1, 1)
-    return np.asarray(np.maximum(upper / (upper + lower), 0.0))
+def _distance(skin: Skin, curve_um: Points) -> Callable[[Points], Points]:
+    """Signed Euclidean distance of places (N, 2) to a layer boundary, positive below it."""
+    tree = cKDTree(np.stack([skin.x_um, curve_um], axis=-1))
+
+    def measure(places: Points) -> Points:
+        above = places[:, 1] < skin.at(curve_um, places[:, 0])
+        return np.asarray(tree.query(places)[0] * np.where(above, -1.0, 1.0))
+
+    return measure
 
 
 def _largest(values: Points, *, sign: int = 1) -> float | None:
@@ -168,7 +170,7 @@ def _largest(values: Points, *, sign: int = 1) -> float | None:
 
 
 def _profile(
-    relative: Points, is_tumour: NDArray[np.bool_], in_compartment: NDArray[np.bool_]
+    relative: Points, is_tumour: NDArray[np.bool_], *, in_compartment: NDArray[np.bool_]
 ) -> list[float | None]:
     """Share of tumour in each twentieth of the dermis; None where the section has none of it."""
     bins = np.clip((relative * DEPTH_BINS).astype(int), 0, DEPTH_BINS - 1)
@@ -197,7 +199,7 @@ def coarsen_labels(labels: Bytes, factor: int) -> Bytes:
     rows, columns = (
         np.minimum(np.arange(-(-n // factor)) * factor + half, n - 1) for n in labels.shape
     )
-    return labels[rows][:, columns]
+    return np.asarray(labels[rows][:, columns])
 
 
 def truth_to_json(truth: dict[str, Any]) -> dict[str, Any]:

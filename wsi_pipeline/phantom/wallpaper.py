@@ -96,15 +96,24 @@ def _mesh(rng: np.random.Generator, *, sway_px: float) -> tuple[Floats, Floats]:
     """Rows and columns of a tile at half its resolution, each wavering periodically, 0..1."""
     edge_px = EDGE_PX // 2
     axis = np.arange(edge_px, dtype=np.float32)
-    sway = [sway_px * periodic_noise(rng, edge_px=edge_px, sigma_px=(20.0, 20.0)) for _ in range(2)]
-    return (axis[:, None] + sway[0]) / edge_px, (axis[None, :] + sway[1]) / edge_px
+    sway = [sway_px * _slow_noise(rng) for _ in range(2)]
+    rows, columns = axis[:, None] + sway[0], axis[None, :] + sway[1]
+    return np.asarray(rows / edge_px, np.float32), np.asarray(columns / edge_px, np.float32)
+
+
+def _slow_noise(rng: np.random.Generator) -> Floats:
+    """Periodic noise of about 100 µm at half the tile's resolution, refined from an eighth."""
+    field = periodic_noise(rng, edge_px=EDGE_PX // 16, sigma_px=(2.5, 2.5))
+    for _ in range(3):
+        field = twice_finer(field)
+    return field
 
 
 def _collagen(rng: np.random.Generator, streak: Floats) -> tuple[Tile, Tile]:
     """Clefts between bundles, and fibrils that run differently in each bundle."""
     rows, columns = _mesh(rng, sway_px=5.0)
     across, along = 64, 20
-    cells = paint_cells(rng, columns * along, rows * across, shape=(across, along))
+    cells = paint_cells(rng, (columns * along, rows * across), shape=(across, along))
     # Fibrils stick out into the cleft, so its edge is ragged.
     border = twice_finer(cells.border_um * (PERIOD_UM / across)) + 0.8 * np.tile(streak, (2, 2))
     identity = np.repeat(np.repeat(cells.identity, 2, axis=0), 2, axis=1)
@@ -130,6 +139,6 @@ def _fat(rng: np.random.Generator) -> Tile:
     """Membranes of fat cells."""
     rows, columns = _mesh(rng, sway_px=4.0)
     count = 14
-    cells = paint_cells(rng, columns * count, rows * count, shape=(count, count))
+    cells = paint_cells(rng, (columns * count, rows * count), shape=(count, count))
     border = twice_finer(cells.border_um * (PERIOD_UM / count))
     return _tile_of(as_bytes(border, low=0.0, high=255 / BORDER_SCALE))

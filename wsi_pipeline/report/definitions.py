@@ -38,6 +38,10 @@ DEFINITIONS: dict[str, Definition] = {
         "How clearly the layers speak for that orientation; not a calibrated probability.",
         "percent",
     ),
+    "orientation_computed": Definition(
+        "Orientation, as computed",
+        "What the layers alone say, whatever was declared.",
+    ),
     "tissue_area_mm2": Definition("Tissue area", "Area of all sections on the slide together."),
     "area_tumour_mm2": Definition("Tumour area", "Area that was segmented as tumour."),
     "tumour_tissue_fraction": Definition(

@@ -23,7 +23,6 @@ from PIL import Image
 from wsi_pipeline.classes import TISSUE_CLASSES
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.report.contents import Curves, SlideReport
-from wsi_pipeline.report.wording import format_number
 
 LONGEST_PX = 1600
 """Longer edge of a drawn picture, px: two of them fill a large screen."""
@@ -156,7 +155,7 @@ def plan_scale_bar(width_um: float) -> ScaleBar:
     decade = 10.0 ** math.floor(math.log10(width_um * _BAR_SHARE))
     length_um = max(step * decade for step in (1, 2, 5) if step * decade <= width_um * _BAR_SHARE)
     millimetres = length_um >= 1000
-    label = f"{format_number(length_um / 1000 if millimetres else length_um)}\u202f"
+    label = f"{length_um / 1000 if millimetres else length_um:g}\u202f"
     return ScaleBar(length_um, label + ("mm" if millimetres else "µm"), 100 * length_um / width_um)
 
 

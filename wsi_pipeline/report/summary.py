@@ -42,8 +42,12 @@ def _about_orientation(values: Values) -> str:
     sure = read_value("orientation_confidence", values.get("orientation_confidence"))
     if not found.is_present:
         return f"The section orientation is {found.text}{_why(found)}."
+    looks = read_value("orientation_computed", values.get("orientation_computed"))
+    # The confidence is that of what was computed, which a declaration may overrule.
+    differs = looks.is_present and looks.text != found.text
+    doubt = f", though its layers look {looks.text}" if differs else ""
     confidence = f" (confidence {sure.text})" if sure.is_present else ""
-    return f"The section was read as {found.text}{confidence}{_why(found)}."
+    return f"The section is taken as {found.text}{doubt}{confidence}{_why(found)}."
 
 
 def _about_tumour(values: Values) -> str:

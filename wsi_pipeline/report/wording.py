@@ -64,22 +64,21 @@ class Reading:
 
 
 def format_number(value: float) -> str:
-    """Write a number with three significant digits.
+    """Write a number with three significant digits; a whole number without decimals.
 
     Examples
     --------
     >>> format_number(0.04567), format_number(-2.5), format_number(0.0)
-    ('0.0457', '−2.5', '0')
+    ('0.0457', '−2.50', '0')
     """
     if not math.isfinite(value):
         return "not a number"
     if 0 < abs(value) < 1e-4:  # a trace: not nothing, but not worth its digits
         return f"<{_SPACE}0.0001" if value > 0 else f">{_SPACE}−0.0001"
     rounded = float(f"{value:.3g}")
-    places = 0 if rounded == 0 else max(0, 2 - math.floor(math.log10(abs(rounded))))
+    whole = rounded == 0 or float(value).is_integer()
+    places = 0 if whole else max(0, 2 - math.floor(math.log10(abs(rounded))))
     text = f"{rounded:,.{places}f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
     return text.replace(",", _SPACE).replace("-", "−")
 
 

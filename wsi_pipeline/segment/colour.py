@@ -95,7 +95,8 @@ class ColourDeconvolution(nn.Module):
         pink = _rise(near[:, 1:2], 0.10, 0.03)
         bare = 1.0 - _rise(near[:, :1], 0.16, 0.03)
         surface = _rise(open_glass, 0.07, 0.02)
-        small_cells = _rise(wide[:, :1] - 1.2 * wide[:, 1:2], 0.22, 0.05)
+        # Lymphocytes are nearly all nucleus: much haematoxylin, hardly any cytoplasm.
+        small_cells = _rise(wide[:, :1] - 0.5 * wide[:, 1:2], 0.45, 0.05)
         return torch.cat(
             (
                 6.0 * glass * (1.0 - walled) + 2.0 * white * (1.0 - walled) - 1.0,

@@ -133,19 +133,21 @@ def _first_reader(path: Path, names: tuple[str, ...]) -> tuple[LevelReader, list
 
 def _check_is_file(path: Path) -> None:
     """Say in plain words what is wrong with a path, before any library is asked."""
-    fault = ""
-    if path.is_dir():
-        fault = "it is a folder; name the slide file itself (of a DICOM series any one file)"
-    elif not path.exists():
-        fault = f"there is no such file in {path.parent}; correct column 'path' in cases.tsv"
-    else:
-        try:
-            if not _first_bytes(path):
-                fault = "it is empty (0 bytes); copy it again from the scanner"
-        except OSError as error:
-            fault = f"it may not be read ({error.strerror}); ask for permission to read it"
+    try:
+        fault = _fault_of_path(path)
+    except OSError as error:
+        fault = f"it may not be read ({error.strerror}); ask for permission to read it"
     if fault:
         raise SlideReadError(f"slide '{path.name}' cannot be opened: {fault}")
+
+
+def _fault_of_path(path: Path) -> str:
+    """What keeps a path from being a slide, whatever its format; "" if nothing does."""
+    if path.is_dir():
+        return "it is a folder; name the slide file itself (of a DICOM series any one file)"
+    if not path.exists():
+        return f"there is no such file in {path.parent}; correct column 'path' in cases.tsv"
+    return "" if _first_bytes(path) else "it is empty (0 bytes); copy it again from the scanner"
 
 
 def _check_is_whole(path: Path) -> None:

@@ -30,7 +30,8 @@ from wsi_pipeline.slide.metadata import (
     stated_mpp,
 )
 
-# Largest level that is kept whole, px: 48 MiB of RGB, a quarter of a 64-fold reduced giant.
+# Largest level that is kept whole, px: 48 MiB of RGB; enough for the 32-fold level of any scan
+# and the 16-fold level of one 65,000 px wide.
 _KEPT_PX = 2**24
 
 
@@ -93,18 +94,18 @@ class OpenSlideReader:
     def _decoded(self, level: int, box: Box) -> NDArray[np.uint8]:
         """Decode a box, if need be on a fresh handle."""
         try:
-            return _read(self._handle, level, box)
+            return _read(self._handle, box, level=level)
         except openslide.OpenSlideError:
             # Other threads go on with one fresh handle, this box is judged on another.
             self._handle = self._opened()
         try:
             with self._opened() as own:
-                return _read(own, level, box)
+                return _read(own, box, level=level)
         except openslide.OpenSlideError as fault:
             raise SlideReadError(_without_folder(fault, self._path)) from fault
 
 
-def _read(handle: openslide.OpenSlide, level: int, box: Box) -> NDArray[np.uint8]:
+def _read(handle: openslide.OpenSlide, box: Box, *, level: int) -> NDArray[np.uint8]:
     """Decode a box of a level whose corner falls on a whole level-0 pixel."""
     downsample = round(handle.level_downsamples[level])
     corner_px0 = box.left * downsample, box.top * downsample

@@ -79,8 +79,8 @@ def source_box(target: Box, *, ratio: float, level_shape: tuple[int, int]) -> Bo
 
 def split_box(target: Box, edge_px: int) -> Iterator[Box]:
     """Cut a box into boxes of about equal size, none wider or higher than ``edge_px``."""
-    for top, bottom in _split_span(target.top, target.bottom, edge_px):
-        for left, right in _split_span(target.left, target.right, edge_px):
+    for top, bottom in _split_span(target.top, target.bottom, edge_px=edge_px):
+        for left, right in _split_span(target.left, target.right, edge_px=edge_px):
             yield Box(top, left, bottom, right)
 
 
@@ -128,7 +128,7 @@ def _source_span(start: int, stop: int, *, ratio: float, length: int) -> tuple[i
     return math.floor(start * ratio), min(math.ceil(stop * ratio), length)
 
 
-def _split_span(start: int, stop: int, edge_px: int) -> list[tuple[int, int]]:
+def _split_span(start: int, stop: int, *, edge_px: int) -> list[tuple[int, int]]:
     """Cut ``[start, stop)`` into the fewest parts of at most ``edge_px``."""
     parts = max(0, math.ceil((stop - start) / edge_px))
     cuts = [start + (stop - start) * i // parts for i in range(parts)]

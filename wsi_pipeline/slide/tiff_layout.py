@@ -76,7 +76,7 @@ def _layout(data: mmap.mmap) -> _Layout | None:
 
 def _reach(data: mmap.mmap, layout: _Layout, *, at: int) -> int:
     """Follow all directories from the pointer that stands ``at`` a byte."""
-    pending = [_number(data, layout.order + layout.pointer, at)]
+    pending = [_number(data, layout.order + layout.pointer, at=at)]
     seen: set[int] = {0}
     furthest = 0
     while pending:
@@ -95,16 +95,16 @@ def _directory(data: mmap.mmap, layout: _Layout, *, start: int) -> tuple[int, li
     head = struct.calcsize("=" + layout.entries)
     if start + head > len(data):
         return start + head, []
-    count = _number(data, layout.order + layout.entries, start)
+    count = _number(data, layout.order + layout.entries, at=start)
     end = start + head + count * layout.entry.itemsize
     tail = end + struct.calcsize("=" + layout.pointer)
     if tail > len(data):
         return tail, []
     entries = np.frombuffer(data[start + head : end], layout.entry)
-    following = _number(data, layout.order + layout.pointer, end)
+    following = _number(data, layout.order + layout.pointer, at=end)
     ends = [tail, *(_end_of_value(entry) for entry in entries if entry["tag"] in _FOLLOWED)]
-    ends += [_end_of_data(data, layout, entries, tags=tags) for tags in _DATA]
-    below = _values(data, layout, entries, tag=_SUB_DIRECTORIES)
+    ends += [_end_of_data(data, layout, entries=entries, tags=tags) for tags in _DATA]
+    below = _values(data, layout, entries=entries, tag=_SUB_DIRECTORIES)
     return max(ends), [following, *below.tolist()]
 
 
@@ -115,17 +115,17 @@ def _end_of_value(entry: np.void) -> int:
 
 
 def _end_of_data(
-    data: mmap.mmap, layout: _Layout, entries: NDArray[np.void], *, tags: tuple[int, int]
+    data: mmap.mmap, layout: _Layout, *, entries: NDArray[np.void], tags: tuple[int, int]
 ) -> int:
     """Byte up to which tiles or strips reach; those of no length are not stored."""
-    starts, lengths = (_values(data, layout, entries, tag=tag) for tag in tags)
+    starts, lengths = (_values(data, layout, entries=entries, tag=tag) for tag in tags)
     if len(starts) != len(lengths):
         return 0
     return int((starts + lengths)[lengths > 0].max(initial=0))
 
 
 def _values(
-    data: mmap.mmap, layout: _Layout, entries: NDArray[np.void], *, tag: int
+    data: mmap.mmap, layout: _Layout, *, entries: NDArray[np.void], tag: int
 ) -> NDArray[np.int64]:
     """Whole numbers of one entry; none where it is absent or itself beyond the end."""
     found = entries[entries["tag"] == tag]
@@ -140,6 +140,6 @@ def _values(
     return np.frombuffer(raw[: len(raw) // kind.itemsize * kind.itemsize], kind).astype(np.int64)
 
 
-def _number(data: mmap.mmap, code: str, at: int) -> int:
+def _number(data: mmap.mmap, code: str, *, at: int) -> int:
     """One number of the file."""
     return int(struct.unpack_from(code, data, at)[0])

@@ -46,7 +46,7 @@ def examine(folder: Path) -> list[Finding]:
     folder
         Where results would be written.
     """
-    return [*_packages(), *_backends(), *_models(), _torch(), _disk(folder)]
+    return [*_packages(), _openslide(), *_models(), _torch(), _disk(folder)]
 
 
 def _packages() -> Iterator[Finding]:
@@ -58,35 +58,27 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, False, f"not installed; pip install {name}")
 
 
-def _backends() -> Iterator[Finding]:
-    for name, version in (("OpenSlide", _openslide_version), ("tiffslide", _tiffslide_version)):
-        yield _try(f"back-end {name}", version)
-
-
-def _openslide_version() -> str:
-    import openslide  # noqa: PLC0415
-
-    return f"library {openslide.__library_version__}"
-
-
-def _tiffslide_version() -> str:
-    import tiffslide  # noqa: PLC0415
-
-    return str(tiffslide.__version__)
-
-
 def _models() -> Iterator[Finding]:
     from wsi_pipeline.segment import load_segmenter  # noqa: PLC0415
 
     for card in sorted((share_folder() / "models").glob("*/model.toml")):
         folder = card.parent
 
-        def sha256(folder: Path = folder) -> str:
+        def check(folder: Path = folder) -> str:
             return (
                 f"loads and runs, sha256 {load_segmenter(folder, device='cpu').card.sha256[:16]}…"
             )
 
-        yield _try(f"model {folder.name}", sha256)
+        yield _try(f"model {folder.name}", check)
+
+
+def _openslide() -> Finding:
+    def version() -> str:
+        import openslide  # noqa: PLC0415
+
+        return f"library {openslide.__library_version__}"
+
+    return _try("OpenSlide", version)
 
 
 def _torch() -> Finding:

@@ -12,30 +12,9 @@ from wsi_pipeline.errors import StoreError
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.slide import Slide, open_slide
 from wsi_pipeline.stages.artefacts import file_sha256, provenance, read_json, write_json
+from wsi_pipeline.stages.declared import Declared
 
 SCHEMA = "wsi_pipeline/slide/1"
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What the case table says about a slide.
-
-    Parameters
-    ----------
-    case_id, slide_id
-        Names under which results appear.
-    block, primary_site, stain
-        Free text; "" where nothing was said.
-    section
-        ``vertical``, ``horizontal`` or ``auto``.
-    """
-
-    slide_id: str
-    case_id: str = ""
-    block: str = ""
-    section: str = "auto"
-    primary_site: str = ""
-    stain: str = "H&E"
 
 
 @dataclass(frozen=True, slots=True)

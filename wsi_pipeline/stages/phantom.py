@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import (
@@ -53,11 +56,12 @@ def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
         "truth": truth_to_json(phantom.truth),
         "provenance": provenance("phantom", config_sha256=""),
     }
-    arrays = {
+    columns = phantom.nuclei.dtype.names or ()
+    arrays: dict[str, NDArray[Any]] = {
         "labels": phantom.labels,
         "dej_um": phantom.dej_um,
         "dsj_um": phantom.dsj_um,
-        **{f"nuclei/{column}": phantom.nuclei[column] for column in phantom.nuclei.dtype.names},
+        **{f"nuclei/{column}": phantom.nuclei[column] for column in columns},
     }
     with whole(folder / f"{name}.truth.zarr") as partial:
         write_arrays(partial, arrays, attributes=about)

@@ -149,6 +149,7 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
     store = Segmentation(slide.path / "segmentation.ome.zarr")
     level = _overview_level(store)
     grid = store.level_grid(level)
+    sections = _sections_on(grid, read_tiled(slide.path / "tiles.json"))
     return SlideReport(
         slide_id=slide.slide_id,
         block=record.declared.block,
@@ -156,11 +157,11 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
         measurements=numbers,
         slide={**record.info, "sha256": record.input.get("sha256", "")},
         flags=tuple(numbers["flags"]),
-        overview=store.read_image(level),
+        overview=_with_glass(store.read_image(level), sections=sections),
         overview_mpp=grid.mpp,
         overview_origin_um=grid.origin_um,
         labels=store.read_labels(level),
-        sections=_sections_on(grid, read_tiled(slide.path / "tiles.json")),
+        sections=sections,
         model=numbers["model"],
         provenance=numbers["provenance"],
         curves=[section["curves"] for section in numbers["sections"] if section["curves"]],
@@ -178,6 +179,14 @@ def _overview_level(store: Segmentation) -> int:
         ),
         store.levels - 1,
     )
+
+
+def _with_glass(rgb: NDArray[np.uint8], *, sections: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Paint what was not computed (pure white) in the colour of the glass beside the sections."""
+    missing = (rgb == 255).all(axis=-1)
+    glass = rgb[~missing & (sections == 0)]
+    colour = np.median(glass, axis=0) if len(glass) else np.full(3, 255.0)
+    return np.where(missing[..., None], colour.astype(np.uint8), rgb)
 
 
 def _sections_on(grid: Grid, tiled: TiledSlide) -> NDArray[np.uint8]:

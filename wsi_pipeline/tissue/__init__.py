@@ -92,8 +92,11 @@ def find_tissue(rgb: NDArray[np.uint8], *, grid: Grid, settings: TissueSettings)
     -----
     Even (structureless) stained material paler than ``glass_range_od``, such as a lake of
     pale mucin open to the glass, cannot be told from tinted glass and is left out.  Magenta
-    pen has the hue of eosin and is taken for tissue.  What is finer than ``settings.mpp`` is
-    averaged first, so on a field the outline is as coarse as on a slide.
+    pen has the hue of eosin and is taken for tissue; translucent blue pen over tissue mixes to
+    the hue of haematoxylin and is not flagged.  What is finer than ``settings.mpp`` is
+    averaged first, so on a field the outline is as coarse as on a slide.  JPEG of low quality
+    *at* 8 µm per pixel takes the colour out of pale fat; a plane averaged from a finer level
+    of the slide keeps it.
     """
     _check_shape(rgb, grid)
     block_px = max(1, round(settings.mpp / grid.mpp))
@@ -142,7 +145,7 @@ def _flags_of_colour(
     return [
         *quality.flag_pen(found.pen_on_tissue, found.pen_on_glass, tissue, mpp=mpp),
         *quality.flag_margin_ink(excess, found.inked & ~pen, tissue, mpp=mpp),
-        *quality.flag_stains(quality.measure_stains(excess, found.stained & tissue)),
+        *quality.flag_stains(*quality.measure_stains(excess, found.stained & tissue)),
     ]
 
 

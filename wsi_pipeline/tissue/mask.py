@@ -47,8 +47,9 @@ _PEN_ON_TISSUE_UM = 1000.0
 """Widest stroke that may lie across tissue: the tip of a broad marker."""
 _VACUOLE_UM = 100.0
 """Fat cell, the widest gap at the image edge that is completed by its mirror image."""
-_STAINED_SHARE = 0.15
-"""A piece with less of its dense area in the colour of a stain is dirt, a bubble or a line."""
+_STAINED_SHARE = 0.25
+"""A piece with less of its coloured area in the colour of a stain is dirt, a bubble or a line;
+strong JPEG compression leaves pale fat about 0.4."""
 _MIN_SHARE_OF_IMAGE = 0.05
 """On a field smaller than a millimetre a piece this large counts whatever ``min_section_mm2``."""
 MAX_SECTIONS = 255
@@ -110,7 +111,7 @@ def outlined(
     dense = dense_pixels(density, colours.stained, glass=open_glass, settings=settings)
     dense = without_lines(dense, colours, mpp=mpp)
     clean = completed(dense, mpp=mpp, settings=settings)
-    tissue = stained_pieces(clean, dense, colours.stained)
+    tissue = stained_pieces(clean, colours)
     if pen.any():
         around = closed(tissue, _px(_PEN_ON_TISSUE_UM / 2, mpp))
         tissue = completed(tissue | (pen_zone & around), mpp=mpp, settings=settings)
@@ -184,10 +185,12 @@ def completed(dense: Mask, *, mpp: float, settings: TissueSettings) -> Mask:
     )
 
 
-def stained_pieces(mask: Mask, dense: Mask, stained: Mask) -> Mask:
-    """Keep the pieces of which a fair share of what is dense has the colour of a stain."""
+def stained_pieces(mask: Mask, colours: Colours) -> Mask:
+    """Keep the pieces of which a fair share of what has a colour has that of a stain."""
     patches, _ = ndi.label(mask, structure=np.ones((3, 3)))
-    keep = patch_share(patches, dense & stained) > _STAINED_SHARE * patch_share(patches, dense)
+    stained = patch_share(patches, colours.stained)
+    other = patch_share(patches, colours.inked | colours.grey)
+    keep = stained > _STAINED_SHARE * (stained + other)
     keep[0] = False
     return np.asarray(keep[patches])
 

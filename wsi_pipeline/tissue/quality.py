@@ -42,8 +42,10 @@ _MIN_CONTRAST_OD = 0.01
 """Contrast without which focus cannot be judged: that of glass."""
 _STAIN_SAMPLE = 100_000
 """Pixels that fix the percentiles of colour to a fraction of a degree."""
+_STAIN_MIN_SAMPLE = 100
+"""Pixels without which a percentile of 1 % has no meaning."""
 _STAIN_MIN_OD = 0.15
-"""Fainter pixels do not show the hue of a stain well (Macenko et al. 2009), unless all are."""
+"""Fainter pixels do not show the hue of a stain well (Macenko et al. 2009)."""
 
 
 def measure_blur(rgb: NDArray[np.uint8], *, mask: Mask, grid: Grid) -> float | None:
@@ -88,7 +90,7 @@ def measure_blur(rgb: NDArray[np.uint8], *, mask: Mask, grid: Grid) -> float | N
     return float(np.mean(fine[judged] < _SHARP_RATIO * coarse[judged]))
 
 
-def measure_stains(excess: NDArray[np.float32], stained: Mask) -> tuple[float, float] | None:
+def measure_stains(excess: NDArray[np.float32], stained: Mask) -> tuple[float | None, float | None]:
     """Angle between the two stains and the density of the darkest tissue.
 
     Parameters
@@ -100,10 +102,13 @@ def measure_stains(excess: NDArray[np.float32], stained: Mask) -> tuple[float, f
 
     Returns
     -------
-    Angle in degrees between the extreme hues (1st and 99th percentile in the plane of the
-    two largest principal directions) and the 99th percentile of optical density in the
-    darkest channel; None on fewer than 100 coloured pixels.  A pixel of 8 µm mixes the two
-    stains, so the angle is smaller than between pure stains.
+    angle_deg
+        Between the extreme hues: 1st and 99th percentile in the plane of the two largest
+        principal directions.  A pixel of 8 µm mixes the two stains, so the angle is
+        smaller than between pure stains.  None on fewer than 100 pixels above 0.15.
+    density
+        99th percentile of optical density in the darkest channel.  None on fewer than 100
+        pixels.
 
     References
     ----------
@@ -111,11 +116,13 @@ def measure_stains(excess: NDArray[np.float32], stained: Mask) -> tuple[float, f
     """
     sample = excess[:, stained]
     sample = sample[:, :: max(1, sample.shape[1] // _STAIN_SAMPLE)].astype(np.float64)
-    if sample.shape[1] < 100:
-        return None
+    if sample.shape[1] < _STAIN_MIN_SAMPLE:
+        return None, None
     darkest = sample.max(axis=0)
     density = float(np.percentile(darkest, 99))
-    coloured = sample[:, darkest > min(_STAIN_MIN_OD, density / 2)]
+    coloured = sample[:, darkest > _STAIN_MIN_OD]
+    if coloured.shape[1] < _STAIN_MIN_SAMPLE:
+        return None, density
     _, directions = np.linalg.eigh(np.cov(coloured))
     across, along = directions[:, 1:].T @ coloured
     along = along * np.sign(along.mean())
@@ -220,20 +227,17 @@ def flag_margin_ink(
     return [QualityFlag("ink_margin", "info", message, area_mm2, "mm²")]
 
 
-def flag_stains(stains: tuple[float, float] | None) -> list[QualityFlag]:
+def flag_stains(angle_deg: float | None, density: float | None) -> list[QualityFlag]:
     """Flag stains that cannot be told apart, that are faded or too dark."""
-    if stains is None:
-        return []
-    angle_deg, density = stains
     flags = []
-    if angle_deg < MIN_STAIN_ANGLE_DEG:
+    if angle_deg is not None and angle_deg < MIN_STAIN_ANGLE_DEG:
         message = (
             f"The two stains are only {angle_deg:.0f}° apart in colour (less than "
             f"{MIN_STAIN_ANGLE_DEG:g}°); nuclei and collagen may be confused."
         )
         flags.append(QualityFlag("stain_out_of_gamut", "warn", message, angle_deg, "°"))
     low, high = STAIN_OD_RANGE
-    if not low <= density <= high:
+    if density is not None and not low <= density <= high:
         word = "faint" if density < low else "dark"
         message = (
             f"The stain is unusually {word}: the darkest tissue has an optical density of "

@@ -1,0 +1,218 @@
+"""Null is not zero: which values are there, which are bounds, which flags are up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from analytic_skin import (
+    Skin,
+    Slab,
+    codes,
+    measure,
+    measure_skin,
+    one_section,
+    paint,
+    paint_disc,
+)
+
+from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES, DERMIS
+from wsi_pipeline.config import MeasureSettings
+from wsi_pipeline.errors import MeasurementError
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.measure.section import DEPTH_UNITS, VALUE_UNITS
+
+NEST = Slab(-800, 800, 0.2, 0.8)
+SMALL = Skin(width_um=3500, dermis_um=1000, fat_um=500, slabs=(NEST,))
+
+
+def statuses(found) -> dict[str, str]:
+    return {name: value.status for name, value in found.values.items()}
+
+
+def test_a_plain_vertical_section_has_every_value_and_no_flag() -> None:
+    found = measure_skin(SMALL)
+    assert set(statuses(found).values()) == {"measured"}
+    assert list(found.values) != []
+    assert set(found.values) == set(VALUE_UNITS)
+    assert {name: value.unit for name, value in found.values.items()} == VALUE_UNITS
+    assert codes(found) == set()
+
+
+def test_no_fat_leaves_lower_bounds() -> None:
+    found = measure_skin(dataclasses.replace(SMALL, fat_um=0))
+    got = statuses(found)
+    assert codes(found) == {"fat_absent"}
+    at_least = {"depth_max_um", "dermal_thickness_median_um", "dermal_compartment_area_mm2"}
+    assert {name for name, status in got.items() if status == "at_least"} == at_least
+    assert {name for name, status in got.items() if status == "not_assessable"} == {
+        "infiltration_fraction",
+        "occupancy_profile",
+        "relative_depth_max",
+        "top_bottom_log2",
+        "dsj_interpolated_fraction",
+    }
+    assert found.values["depth_max_um"].value == pytest.approx(797, abs=15)
+    assert found.values["dermal_thickness_median_um"].value == pytest.approx(1000, abs=12)
+
+
+def test_no_epidermis_leaves_no_depth() -> None:
+    labels, grid = paint(SMALL, 4.0)
+    labels[labels == 1] = BACKGROUND
+    found = measure(labels, grid, declared="vertical")
+    assert codes(found) == {"epidermis_absent"}
+    assert {found.values[name].status for name in DEPTH_UNITS} == {"not_assessable"}
+    assert found.values["tumour_tissue_fraction"].value > 0
+    assert found.sections[0].curves is None
+
+
+def test_auto_without_a_clue_is_indeterminate() -> None:
+    labels, grid = paint(SMALL, 4.0)
+    labels[labels == 1] = BACKGROUND
+    found = measure(labels, grid)
+    assert found.values["section_orientation"].value == "indeterminate"
+    assert {found.values[name].status for name in DEPTH_UNITS} == {"not_assessable"}
+    assert "neither was declared" in found.values["depth_max_um"].reason
+
+
+def test_depths_are_not_defined_on_a_horizontal_section() -> None:
+    found = measure(*paint_disc())
+    assert found.values["section_orientation"].value == "horizontal"
+    for name in DEPTH_UNITS:
+        assert found.values[name].value is None
+        assert found.values[name].status == "not_defined"
+        assert found.values[name].reason == "not defined on a horizontal section"
+    assert found.values["tumour_tissue_fraction"].value == pytest.approx(0.7**2 / 4, rel=0.01)
+    assert codes(found) == set()
+
+
+def test_no_tumour_is_zero_amount_but_no_depth() -> None:
+    found = measure_skin(dataclasses.replace(SMALL, slabs=()))
+    assert found.values["infiltration_fraction"].value == 0.0
+    assert found.values["occupancy_profile"].value == (0.0,) * 20
+    for name in ("depth_max_um", "relative_depth_max", "top_bottom_log2"):
+        assert found.values[name].status == "not_defined"
+
+
+def test_what_is_declared_wins_and_the_conflict_is_flagged() -> None:
+    disc = measure(*paint_disc(), declared="vertical")
+    assert disc.values["section_orientation"].value == "vertical"
+    assert disc.values["orientation_computed"].value == "horizontal"
+    assert codes(disc) == {"orientation_conflict", "epidermis_absent"}
+    upright = measure_skin(SMALL, declared="horizontal")
+    assert codes(upright) == {"orientation_conflict"}
+    assert upright.values["depth_max_um"].status == "not_defined"
+    assert codes(measure_skin(SMALL, declared="vertical")) == set()
+
+
+def test_fragmented_epidermis() -> None:
+    labels, grid = paint(Skin(width_um=9000, dermis_um=600, fat_um=300), 8.0)
+    middle = grid.shape[1] // 2
+    for at in (-320, -100, 120):
+        strip = labels[:, middle + at : middle + at + 150]
+        strip[strip == 1] = BACKGROUND
+    strict = dataclasses.replace(MeasureSettings(), ulcer_gap_um=300.0)
+    found = measure(labels, grid, settings=strict)
+    assert "epidermis_fragmented" in codes(found)
+    assert "epidermis_fragmented" not in codes(measure(labels, grid))
+
+
+def test_mostly_interpolated_junction_bounds_the_thickness() -> None:
+    found = measure_skin(Skin(slabs=(Slab(-1700, 1700, 0.1, 1.5),)))
+    assert "dsj_interpolated" in codes(found)
+    assert found.values["dsj_interpolated_fraction"].value > 0.5
+    assert found.values["dermal_thickness_median_um"].status == "at_least"
+
+
+def test_tumour_at_the_deep_cut_edge_is_a_lower_bound() -> None:
+    through = measure_skin(Skin(fat_um=400, slabs=(Slab(-700, 700, 0.3, 1.4),)))
+    assert through.values["depth_max_um"].status == "at_least"
+    assert "cut edge" in through.values["depth_max_um"].reason
+
+
+def test_tumour_from_side_to_side_is_not_cut_in_its_depth() -> None:
+    found = measure_skin(Skin(width_um=2500, slabs=(Slab(-1300, 1300, 0.1, 1.0),)))
+    assert found.values["depth_max_um"].status == "measured"
+    assert found.values["relative_depth_max"].value == pytest.approx(1.0, abs=0.01)
+
+
+def test_tumour_under_lost_epidermis_is_a_lower_bound() -> None:
+    skin = Skin(slabs=(Slab(-1500, 1500, 0, 0.7),), ulcer_um=(-1300, 1300))
+    found = measure_skin(skin)
+    assert found.values["depth_max_um"].status == "at_least"
+    assert "beside the epidermis" in found.values["depth_max_um"].reason
+
+
+def test_tissue_at_the_rim_is_flagged() -> None:
+    labels, grid = paint(SMALL, 4.0)
+    middle = grid.shape[1] // 2
+    cropped = np.ascontiguousarray(labels[:, middle:])
+    assert codes(measure(cropped, Grid(cropped.shape, grid.mpp))) == {"touches_edge"}
+
+
+def test_a_tiny_tumour_is_flagged() -> None:
+    found = measure_skin(dataclasses.replace(SMALL, slabs=(Slab(0, 200, 0.3, 0.5),)))
+    assert codes(found) == {"tumour_tiny"}
+    assert found.values["depth_max_um"].value == pytest.approx(500, abs=15)
+
+
+def test_empty_labels_in_a_section() -> None:
+    labels, grid = np.zeros((200, 200), np.uint8), Grid((200, 200), 4.0)
+    found = measure(labels, grid)
+    assert found.values["tissue_area_mm2"].value == 0.0
+    assert found.values["tumour_tissue_fraction"].status == "not_defined"
+    assert found.values["section_orientation"].value == "indeterminate"
+
+
+def test_json_round_trip() -> None:
+    for found in (measure_skin(SMALL), measure(*paint_disc())):
+        text = json.dumps(found.to_json(), allow_nan=False)
+        assert json.dumps(json.loads(text)) == text
+        for name in CLASS_NAMES[1:]:
+            assert json.loads(text)["values"][f"area_{name}_mm2"]["unit"] == "mm²"
+
+
+def test_curves_lie_on_the_slide() -> None:
+    labels, grid = paint(SMALL, 4.0)
+    placed = Grid(grid.shape, grid.mpp, (10_000.0, 20_000.0))
+    (section,) = measure(labels, placed).sections
+    assert section.curves is not None
+    middle_um = 10_000 + grid.extent_um[0] / 2 - SMALL.total_um / 2
+    dej_um, dsj_um = section.curves.dej_um, section.curves.dsj_um
+    assert dej_um[:, 0] == pytest.approx(middle_um + 80, abs=10)
+    assert dsj_um[:, 0] == pytest.approx(middle_um + 1080, abs=15)
+    assert dej_um[:, 1].mean() == pytest.approx(20_000 + grid.extent_um[1] / 2, abs=10)
+    assert section.box_um[:2] == (10_000.0, 20_000.0)
+
+
+def test_pieces_of_a_curve_are_parted_in_json() -> None:
+    found = measure_skin(Skin(ulcer_um=(-1300, 1300)))
+    assert None in found.sections[0].to_json()["curves"]["dej_um"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"grid": Grid((3, 3), 4.0)}, "label map of shape"),
+        ({"sections_grid": Grid((3, 3), 4.0)}, "section map of shape"),
+        ({"declared_section": "sideways"}, "'sideways' is unknown"),
+        ({"labels": np.full((40, 40), 9, np.uint8)}, "holds class 9"),
+        ({"sections": np.zeros((10, 10), np.uint8)}, "holds no section"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(change: dict, message: str) -> None:
+    labels, grid = np.full((40, 40), DERMIS, np.uint8), Grid((40, 40), 4.0)
+    sections, sections_grid = one_section(labels, grid)
+    given = {
+        "labels": labels,
+        "grid": grid,
+        "sections": sections,
+        "sections_grid": sections_grid,
+        "declared_section": "auto",
+        "settings": MeasureSettings(),
+    } | change
+    with pytest.raises(MeasurementError, match=message):
+        measure_slide(given.pop("labels"), **given)

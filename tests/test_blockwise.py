@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from distributed import LocalCluster
+
+from wsi_pipeline.blockwise import cover_plane
+from wsi_pipeline.geometry import Box, Grid
+from wsi_pipeline.tiling import Tile, TileShape, plan_whole
+
+PLAN = plan_whole(Grid((70, 100), 2.0), shape=TileShape(16, 4, 2))
+
+
+@dataclass(frozen=True)
+class WriteSquares:
+    """Writes row² + column of every pixel of a tile."""
+
+    path: Path
+
+    def __call__(self, tile: Tile) -> int:
+        rows, columns = np.ogrid[tile.write.slices]
+        zarr.open_array(self.path, mode="r+")[tile.write.slices] = rows**2 + columns
+        return tile.write.area_px
+
+
+def fail_on_one(tile: Tile) -> int:
+    if (tile.row, tile.column) == (1, 2):
+        raise OSError("the disk is on fire")
+    return 1
+
+
+def square(tile: Tile) -> tuple[int, int]:
+    return tile.row, tile.column
+
+
+def write_plane(path: Path, scheduler: str, workers: int) -> np.ndarray:
+    zarr.create_array(path, shape=PLAN.grid.shape, chunks=(16, 16), dtype="int64")
+    notes = cover_plane(WriteSquares(path), PLAN, scheduler=scheduler, workers=workers)
+    assert sum(notes) == PLAN.grid.box.area_px
+    return np.asarray(zarr.open_array(path, mode="r")[:])
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), [("sync", 1), ("threads", 4), ("processes", 2)])
+def test_every_scheduler_writes_the_same_plane(
+    tmp_path: Path, scheduler: str, workers: int
+) -> None:
+    rows, columns = np.ogrid[PLAN.grid.box.slices]
+    plane = write_plane(tmp_path / "plane.zarr", scheduler, workers)
+    np.testing.assert_array_equal(plane, rows**2 + columns)
+
+
+def test_a_distributed_scheduler_writes_the_same_plane(tmp_path: Path) -> None:
+    rows, columns = np.ogrid[PLAN.grid.box.slices]
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
+        plane = write_plane(tmp_path / "plane.zarr", cluster.scheduler_address, 0)
+        with pytest.raises(OSError, match="on fire"):
+            cover_plane(fail_on_one, PLAN, scheduler=cluster.scheduler_address)
+    np.testing.assert_array_equal(plane, rows**2 + columns)
+
+
+def test_notes_come_in_the_order_of_the_tiles() -> None:
+    assert cover_plane(square, PLAN, workers=4) == list(PLAN.cells)
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_a_failing_tile_names_its_box(scheduler: str) -> None:
+    with pytest.raises(OSError, match="on fire") as fault:
+        cover_plane(fail_on_one, PLAN, scheduler=scheduler, workers=2)
+    assert fault.value.__notes__ == [
+        "in the tile that writes Box(top=16, left=32, bottom=32, right=48)"
+    ]
+
+
+def test_progress_counts_every_tile() -> None:
+    seen: list[tuple[int, int]] = []
+    cover_plane(square, PLAN, scheduler="sync", on_progress=lambda *done: seen.append(done))
+    assert seen == [(number, len(PLAN)) for number in range(1, len(PLAN) + 1)]
+
+
+def test_only_so_many_tiles_run_at_a_time() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    gate = threading.Event()
+
+    def watch(tile: Tile) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        gate.wait(0.002)
+        with lock:
+            running -= 1
+
+    cover_plane(watch, PLAN, workers=3)
+    assert most <= 3
+
+
+def test_an_empty_plan_is_no_work() -> None:
+    assert cover_plane(square, [], workers=2) == []
+
+
+def test_boxes_are_all_that_a_task_needs() -> None:
+    @dataclass(frozen=True)
+    class Only:
+        write: Box
+
+    assert cover_plane(lambda task: task.write.area_px, [Only(Box(0, 0, 3, 4))]) == [12]

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsi_pipeline.errors import TilePlanError
+from wsi_pipeline.geometry import Box, Grid
+from wsi_pipeline.tiling import TilePlan, TileShape, parse_tile_plan, plan_tiles, plan_whole
+
+shapes = st.builds(TileShape, st.integers(1, 90), st.integers(0, 60), st.integers(1, 16))
+grids = st.builds(Grid, st.tuples(st.integers(1, 300), st.integers(1, 300)), st.just(2.0))
+
+
+@given(grids, shapes)
+def test_write_boxes_partition_the_plane(grid: Grid, shape: TileShape) -> None:
+    count = np.zeros(grid.shape, np.int32)
+    for tile in plan_whole(grid, shape=shape):
+        assert tile.write & grid.box == tile.write
+        count[tile.write.slices] += 1
+    assert (count == 1).all()
+
+
+@given(grids, shapes)
+def test_read_boxes_hold_the_halo_and_lie_on_the_stride(grid: Grid, shape: TileShape) -> None:
+    for tile in plan_whole(grid, shape=shape):
+        grown = tile.write.expanded(shape.halo_px)
+        assert tile.read & grown == grown
+        for edge in (tile.read.top, tile.read.left, tile.read.bottom, tile.read.right):
+            assert edge % shape.stride_px == 0
+        for inner, outer in (
+            (tile.write.top, tile.read.top),
+            (tile.read.bottom, tile.write.bottom),
+        ):
+            assert inner - outer < shape.halo_px + shape.stride_px
+
+
+@given(grids, shapes)
+def test_keep_cuts_the_write_box_out_of_the_read_box(grid: Grid, shape: TileShape) -> None:
+    for tile in plan_whole(grid, shape=shape):
+        rows = np.arange(tile.read.top, tile.read.bottom)[tile.keep[0]]
+        columns = np.arange(tile.read.left, tile.read.right)[tile.keep[1]]
+        assert (rows[0], rows[-1] + 1) == (tile.write.top, tile.write.bottom)
+        assert (columns[0], columns[-1] + 1) == (tile.write.left, tile.write.right)
+
+
+@given(st.integers(0, 49), st.integers(0, 39))
+def test_any_tissue_keeps_its_tile(row: int, column: int) -> None:
+    mask = np.zeros((50, 40), bool)
+    mask[row, column] = True
+    grid, tissue_grid = Grid((200, 160), 2.0), Grid((50, 40), 8.0)
+    plan = plan_tiles(grid, shape=TileShape(64, 8, 4), tissue=mask, tissue_grid=tissue_grid)
+    (tile,) = plan
+    tissue = grid.covering(Box(row, column, row + 1, column + 1), tissue_grid)
+    assert (tile.write & tissue).area_px > 0
+
+
+def test_tiles_without_enough_tissue_are_left_out() -> None:
+    mask = np.zeros((32, 32), bool)
+    mask[:16, :4] = True
+    grid, tissue_grid = Grid((128, 128), 2.0), Grid((32, 32), 8.0)
+
+    def cells(least: float) -> tuple[tuple[int, int], ...]:
+        return plan_tiles(
+            grid,
+            shape=TileShape(64, 0, 1),
+            tissue=mask,
+            tissue_grid=tissue_grid,
+            min_tissue_fraction=least,
+        ).cells
+
+    assert cells(0.0) == ((0, 0),)
+    assert cells(0.25) == ((0, 0),)
+    assert cells(0.26) == ()
+
+
+def test_pixel_counts_say_what_the_halo_costs() -> None:
+    plan = plan_whole(Grid((128, 128), 2.0), shape=TileShape(64, 16, 16))
+    assert plan.needed_px == 128 * 128
+    assert plan.computed_px == 4 * 96 * 96
+
+
+@given(grids, shapes)
+def test_json_round_trip(grid: Grid, shape: TileShape) -> None:
+    plan = plan_whole(grid, shape=shape)
+    assert parse_tile_plan(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    with pytest.raises(TilePlanError, match="tissue mask is"):
+        plan_tiles(
+            Grid((10, 10), 2.0),
+            shape=TileShape(4, 0, 1),
+            tissue=np.ones((3, 3), bool),
+            tissue_grid=Grid((2, 2), 8.0),
+        )
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 1), (4, -1, 1), (4, 0, 0)])
+def test_impossible_tiles_are_refused(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(TilePlanError, match="must be positive"):
+        TileShape(*shape)
+
+
+@pytest.mark.parametrize("key", ["grid", "tile_px", "cells"])
+def test_an_incomplete_plan_is_refused(key: str) -> None:
+    raw = plan_whole(Grid((10, 10), 2.0), shape=TileShape(4, 0, 1)).to_json()
+    del raw[key]
+    with pytest.raises(TilePlanError, match="not a tile plan"):
+        parse_tile_plan(raw)
+
+
+def test_a_plan_with_tiles_outside_its_plane_is_refused() -> None:
+    raw = TilePlan(Grid((10, 10), 2.0), TileShape(4, 0, 1), ((3, 0),)).to_json()
+    with pytest.raises(TilePlanError, match="outside its plane"):
+        parse_tile_plan(raw)
