@@ -57,12 +57,13 @@ def test_every_scheduler_writes_the_same_plane(
 def test_a_distributed_scheduler_writes_the_same_plane(tmp_path: Path) -> None:
     rows, columns = np.ogrid[PLAN.grid.box.slices]
     with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as cluster:
         plane = write_plane(tmp_path / "plane.zarr", cluster.scheduler_address, 0)
-        with pytest.raises(OSError, match="on fire"):
+        with pytest.raises(OSError, match="on fire") as fault:
             cover_plane(fail_on_one, PLAN, scheduler=cluster.scheduler_address)
     np.testing.assert_array_equal(plane, rows**2 + columns)
+    assert "in the tile that writes Box(top=16, left=32" in fault.value.__notes__[0]
 
 
 def test_notes_come_in_the_order_of_the_tiles() -> None:

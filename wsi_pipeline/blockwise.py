@@ -92,10 +92,11 @@ def _run_remote(
 
     with Client(address, set_as_default=False) as client:
         futures = client.map(tile_function, tiles, pure=False, retries=1)
-        for done, future in enumerate(as_completed(futures), start=1):
-            if future.status == "error":
+        for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
+            fault = future.exception()
+            if fault is not None:
                 client.cancel(futures)
-                future.result()
+                raise fault
             if on_progress:
                 on_progress(done, len(tiles))
         notes: list[Note] = client.gather(futures)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wsi_pipeline.classes import TUMOUR
+from wsi_pipeline.classes import BACKGROUND, KERATIN, TUMOUR
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom import Phantom, PhantomSpec
 from wsi_pipeline.phantom.noise import Tile
@@ -37,6 +37,14 @@ def test_tumour_nuclei_lie_in_tumour(vertical: Phantom) -> None:
     assert (vertical.labels[row, column] == TUMOUR).mean() > 0.995
     density = len(tumour) / vertical.truth["tumour_mm2"]
     assert 3000 < density < 11000
+
+
+def test_every_nucleus_lies_in_living_tissue(vertical: Phantom, horizontal: Phantom) -> None:
+    for phantom in (vertical, horizontal):
+        row = (phantom.nuclei["down_um"] / phantom.spec.mpp).astype(int)
+        column = (phantom.nuclei["right_um"] / phantom.spec.mpp).astype(int)
+        dead = np.isin(phantom.labels[row, column], [BACKGROUND, KERATIN])
+        assert dead.mean() < 0.002
 
 
 def _one(**fields: float) -> np.ndarray:

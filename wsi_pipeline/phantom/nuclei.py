@@ -129,7 +129,8 @@ def place_nuclei(layout: Layout) -> Nuclei:
     ]
     every = np.concatenate(groups)
     slide_um = np.stack([every["down_um"], every["right_um"]], axis=-1)
-    return every[layout.nodes.read(layout.outline_um, slide_um) > 5.0]
+    within = np.minimum(layout.outline_um - 5.0, layout.below_surface_um - 3.0)
+    return every[layout.nodes.read(within, slide_um) > 0]
 
 
 # ------------------------------------------------------------------ populations
@@ -168,6 +169,12 @@ def _epithelium_um(layout: Layout) -> Floats:
     epidermis = np.minimum(-layout.below_dej_um, layout.below_surface_um + 60.0)
     inside = np.minimum(layout.adnexa.inside_um, layout.below_surface_um + 60.0)
     return np.asarray(np.maximum(inside, epidermis) if covered else inside, dtype=np.float32)
+
+
+def _endothelial(rng: np.random.Generator, layout: Layout) -> Nuclei:
+    """Flat nuclei around the lumens of vessels."""
+    lumen = layout.vessels.core_um
+    return _line(rng, layout, plane_um=lumen, habit=ENDOTHELIUM, spacing_um=17.0, inset_um=-1.5)
 
 
 def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:

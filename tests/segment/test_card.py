@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from wsi_pipeline.classes import CLASS_NAMES
+from wsi_pipeline.errors import ModelMismatchError
+from wsi_pipeline.segment import read_card
+
+SHIPPED = sorted((Path(__file__).parents[2] / "models").glob("*/model.toml"))
+
+
+def write_card(
+    folder: Path, *, drop: str = "", extra: str = "", change: tuple[str, str] = ("", "")
+) -> Path:
+    lines = [
+        'id = "m"', 'version = "1"', 'licence = "BSD-3-Clause"', 'loader = "builtin"',
+        f"classes = {list(CLASS_NAMES)!r}", "mpp = 2.0", "stride_px = 4", "halo_px = 23",
+        'training_data = "none"', 'intended_use = "tests"', 'limits = "all"',
+    ]  # fmt: skip
+    kept = [line for line in lines if not drop or not line.startswith(f"{drop} ")]
+    tables = (
+        '[architecture]\nname = "unet"\nwidth = 4\ndepth = 2\n'
+        "[normalisation]\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n"
+    )
+    text = "\n".join(kept) + "\n" + tables + extra
+    folder.mkdir(exist_ok=True)
+    (folder / "model.toml").write_text(text.replace(*change) if change[0] else text)
+    return folder
+
+
+def test_a_card_is_read(tmp_path: Path) -> None:
+    card = read_card(write_card(tmp_path / "m"))
+    assert (card.id, card.mpp, card.stride_px, card.halo_px) == ("m", 2.0, 4, 23)
+    assert card.architecture == "unet"
+    assert card.parameters == {"width": 4, "depth": 2}
+    assert card.is_baseline
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_shipped_cards_are_complete(path: Path) -> None:
+    card = read_card(path.parent)
+    assert card.id == path.parent.name
+    assert (path.parent / "CARD.md").is_file()
+    assert tomllib.loads(path.read_text())["licence"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["id", "version", "licence", "mpp", "halo_px", "stride_px", "limits", "loader", "classes"],
+)
+def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
+    with pytest.raises(ModelMismatchError, match=f"'{field}'"):
+        read_card(write_card(tmp_path / "m", drop=field))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("mpp = 2.0", "mpp = -1"), "'mpp' must be a number"),
+        (("mpp = 2.0", 'mpp = "2"'), "'mpp' must be a number"),
+        (("'epidermis', 'dermis'", "'dermis', 'epidermis'"), "in this order"),
+        (('loader = "builtin"', 'loader = "pickle"'), "'loader' must be one of"),
+        (("std = [0.25, 0.25, 0.25]", "std = [0.25]"), "'normalisation.std' must be three"),
+        (('name = "unet"', ""), "needs an \\[architecture\\] table"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    with pytest.raises(ModelMismatchError, match=message):
+        read_card(write_card(tmp_path / "m", change=change))
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatchError) as fault:
+        read_card(write_card(tmp_path / "m", drop="id", change=("mpp = 2.0", "mpp = 0")))
+    assert "'id'" in str(fault.value)
+    assert "'mpp'" in str(fault.value)
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatchError, match=r"has no model.toml"):
+        read_card(tmp_path)
+
+
+def test_a_card_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text("id = ")
+    with pytest.raises(ModelMismatchError, match="not valid TOML"):
+        read_card(tmp_path)
+
+
+def weights(sha256: str, file: str = "w.safetensors") -> str:
+    return f'[weights]\nfile = "{file}"\nsha256 = "{sha256}"\n'
+
+
+def test_weights_must_have_the_stated_checksum(tmp_path: Path) -> None:
+    folder = write_card(tmp_path / "m", extra=weights("0" * 64))
+    (folder / "w.safetensors").write_bytes(b"weights")
+    with pytest.raises(ModelMismatchError, match="the card says 000"):
+        read_card(folder)
+    write_card(folder, extra=weights(hashlib.sha256(b"weights").hexdigest()))
+    card = read_card(folder)
+    assert card.weights_path == folder / "w.safetensors"
+    assert not card.is_baseline
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatchError, match="cannot be read"):
+        read_card(write_card(tmp_path / "m", extra=weights("0" * 64)))
+
+
+def test_weights_stay_inside_their_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatchError, match="inside the model's folder"):
+        read_card(write_card(tmp_path / "m", extra=weights("0" * 64, file="../w.safetensors")))
+
+
+def test_the_fingerprint_follows_card_and_weights(tmp_path: Path) -> None:
+    one = read_card(write_card(tmp_path / "a")).sha256
+    two = read_card(write_card(tmp_path / "b", change=("halo_px = 23", "halo_px = 24"))).sha256
+    assert one != two
