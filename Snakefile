@@ -24,5 +24,4 @@ localrules:
 
 rule all:
     input:
-        OUT / "cohort.html",
-        OUT / "cohort.csv",
+        promised,

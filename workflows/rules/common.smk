@@ -1,4 +1,5 @@
 # What the rules work on: the checked configuration, the case table, and where things lie.
+# Slide files are checked by `wsi-pipeline run`, and by Snakemake itself as inputs.
 
 from pathlib import Path
 
@@ -16,7 +17,7 @@ TABLE = Path(config["cases"])
 try:
     SETTINGS = format_settings(config["settings"])
     read_settings(None, SETTINGS)
-    ROWS = {row.declared.slide_id: row for row in read_cases(TABLE)}
+    ROWS = {row.declared.slide_id: row for row in read_cases(TABLE, check_files=False)}
 except WsiPipelineError as fault:
     raise WorkflowError(str(fault)) from fault
 
@@ -29,3 +30,77 @@ LOGS = OUT / "logs"
 wildcard_constraints:
     slide_id="[A-Za-z0-9][A-Za-z0-9._-]*",
     case_id="[A-Za-z0-9][A-Za-z0-9._-]*",
+
+
+def settings_for(*sections):
+    """Options for the settings of some sections: a change elsewhere reruns nothing."""
+    return [
+        word
+        for text in SETTINGS
+        if text.partition(".")[0] in sections
+        for word in ("--set", text)
+    ]
+
+
+def declared_options(wildcards):
+    """What the case table says about a slide, as options of `inspect`."""
+    row = ROWS[wildcards.slide_id]
+    said = {
+        "--slide-id": row.declared.slide_id,
+        "--case-id": row.declared.case_id,
+        "--block": row.declared.block,
+        "--section": row.declared.section,
+        "--primary-site": row.declared.primary_site,
+        "--stain": row.declared.stain,
+        "--mpp": row.mpp,
+    }
+    return [
+        f"{option}={value}" for option, value in said.items() if value not in ("", None)
+    ]
+
+
+def artefact(slide_id, name):
+    """Path of one artefact of a slide."""
+    return Path(str(SLIDE).format(slide_id=slide_id)) / name
+
+
+def is_measured(slide_id):
+    """Whether a slide went through; asked only when failures are to be reported."""
+    parts = ("slide.json", "tiles.json", "segmentation.ome.zarr", "measurements.json")
+    has_failed = artefact(slide_id, "failure.json").exists()
+    return not has_failed and all(artefact(slide_id, part).exists() for part in parts)
+
+
+def slides_of(case_id):
+    """Slides of a case, in the order of the table."""
+    return [
+        slide_id for slide_id, row in ROWS.items() if row.declared.case_id == case_id
+    ]
+
+
+def measured_inputs(name):
+    """Input function: one artefact of every slide of a case that its report waits for."""
+    return lambda wildcards: [
+        artefact(slide_id, name)
+        for slide_id in slides_of(wildcards.case_id)
+        if not config["report_failures"] or is_measured(slide_id)
+    ]
+
+
+def failure_notes(wildcards):
+    """Notes of failed slides, when failures are to be reported; a newer note is news."""
+    notes = [
+        artefact(slide_id, "failure.json") for slide_id in slides_of(wildcards.case_id)
+    ]
+    return [note for note in notes if config["report_failures"] and note.exists()]
+
+
+def promised(wildcards):
+    """Everything a run leaves behind: results of slides, pages of cases, the cohort."""
+    slide_ids = [s for s in ROWS if not config["report_failures"] or is_measured(s)]
+    names = ("segmentation.ome.zarr", "measurements.json")
+    return (
+        [artefact(slide_id, name) for slide_id in slide_ids for name in names]
+        + expand(CASE / "report.html", case_id=CASES)
+        + [OUT / "cohort.html", OUT / "cohort.csv"]
+    )

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +45,14 @@ class CaseRow:
     mpp: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of the table with its number in the file."""
+
+    number: int
+    cells: tuple[str, ...]
+
+
 def read_cases(path: Path, *, check_files: bool = True) -> tuple[CaseRow, ...]:
     """Read and check a case table.
 
@@ -58,18 +69,16 @@ def read_cases(path: Path, *, check_files: bool = True) -> tuple[CaseRow, ...]:
         Naming every fault: unknown or missing columns, ids that are empty, path-like or used
         twice, values out of range, files that are not there.
     """
-    records = _read_records(path)
+    header, *lines = _read_lines(path)
     schema = _read_schema("cases.schema.yaml")
-    faults = _column_faults(records, schema) or [
-        fault
-        for number, record in enumerate(records, start=2)
-        for fault in _row_faults(record, schema, number=number)
-    ]
-    if not faults:
-        faults = _table_faults(records, base=path.parent, check_files=check_files)
+    faults = _header_faults(header.cells, schema)
+    faults += [fault for line in lines for fault in _line_faults(line, header, schema)]
+    records = {line.number: _record(line, header) for line in lines}
+    faults += _slide_faults(records, base=path.parent, check_files=check_files)
+    faults += _case_faults(records.values())
     if faults:
         raise CaseTableError(f"{path}:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    return tuple(_case_row(record, base=path.parent) for record in records)
+    return tuple(_case_row(record, base=path.parent) for record in records.values())
 
 
 def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -80,7 +89,7 @@ def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     path
         YAML file; None for the defaults.
     overrides
-        Texts ``section.field=value``; the value is read as YAML.
+        Texts ``section.field=value``; the value is read as JSON or YAML.
 
     Raises
     ------
@@ -97,7 +106,7 @@ def merge_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     Raises
     ------
     ConfigError
-        If a text does not have that form.
+        If a text does not have that form, or its section holds no fields.
     """
     merged = {
         name: dict(section) if isinstance(section, Mapping) else section
@@ -108,8 +117,23 @@ def merge_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         section, dot, field = place.partition(".")
         if not (equals and dot and field):
             raise ConfigError(f"'--set {text}': write it as section.field=value")
-        merged.setdefault(section, {})[field] = yaml.safe_load(value)
+        fields = merged.setdefault(section, {})
+        if not isinstance(fields, dict):
+            raise ConfigError(f"section '{section}' must hold fields, not {fields!r}")
+        fields[field] = _read_value(value, text)
     return merged
+
+
+def _read_value(value: str, text: str) -> Any:
+    """Value of an override: JSON, whose numbers (1e-5) YAML takes for text, or else YAML."""
+    try:
+        return json.loads(value, parse_constant=int)  # which refuses NaN and Infinity
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as fault:
+        raise ConfigError(f"'--set {text}': the value is not valid YAML ({fault})") from fault
 
 
 def format_settings(tree: Mapping[str, Any]) -> list[str]:
@@ -153,89 +177,126 @@ def _read_schema(name: str) -> dict[str, Any]:
     return schema
 
 
-def _read_records(path: Path) -> list[dict[str, str]]:
-    """Rows as dictionaries; empty cells are left out, comment and blank lines skipped."""
+def _read_lines(path: Path) -> list[_Line]:
+    """Header and rows with their numbers in the file; comments and blank lines are left out."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise CaseTableError(f"case table {path} cannot be read: {fault}") from fault
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.reader(lines, delimiter="\t", strict=True))
-    if len(rows) < 2:
+    lines = [
+        _Line(number, _cells(line, number=number))
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if len(lines) < 2:
         raise CaseTableError(f"case table {path} holds no slides: one header line, one line each")
-    header = [name.strip() for name in rows[0]]
-    if len(set(header)) < len(header):
-        raise CaseTableError(f"case table {path} names a column twice: {', '.join(header)}")
-    return [_record(header, row, number=number) for number, row in enumerate(rows[1:], start=2)]
+    return lines
 
 
-def _record(header: list[str], row: list[str], *, number: int) -> dict[str, str]:
-    if len(row) > len(header):
+def _cells(line: str, *, number: int) -> tuple[str, ...]:
+    """Cells of a line without surrounding blanks; empty ones at its end are left out."""
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t", strict=True))]
+    except csv.Error as fault:
         raise CaseTableError(
-            f"line {number} of the case table has {len(row)} cells for {len(header)} columns; "
-            "columns are separated by tabs"
-        )
-    cells = zip(header, row, strict=False)
-    return {name: cell.strip() for name, cell in cells if cell.strip()}
+            f"line {number} of the case table: {fault}; a cell that holds quotes must be quoted "
+            "as a whole, on one line"
+        ) from fault
+    while cells and not cells[-1]:
+        cells.pop()
+    return tuple(cells)
 
 
-def _column_faults(records: Iterable[Mapping[str, str]], schema: Mapping[str, Any]) -> list[str]:
-    known = set(schema["properties"])
-    unknown = sorted({name for record in records for name in record} - known)
+def _record(line: _Line, header: _Line) -> dict[str, str]:
+    """What one row says, by column; empty cells are left out."""
+    cells = zip(header.cells, line.cells, strict=False)
+    return {name: cell for name, cell in cells if cell}
+
+
+def _header_faults(names: Sequence[str], schema: Mapping[str, Any]) -> list[str]:
+    known = tuple(schema["properties"])
+    unknown = dict.fromkeys(name for name in names if name not in known)
+    missing = [name for name in schema["required"] if name not in names]
+    twice = sorted({name for name in names if names.count(name) > 1})
     return [
-        f"unknown column '{name}' (there are: {', '.join(schema['properties'])})"
-        for name in unknown
+        *(f"unknown column '{name}' (there are: {', '.join(known)})" for name in unknown),
+        *(f"column '{name}' is missing" for name in missing),
+        *(f"column '{name}' is there twice" for name in twice),
     ]
 
 
-def _row_faults(record: Mapping[str, str], schema: Mapping[str, Any], *, number: int) -> list[str]:
+def _line_faults(line: _Line, header: _Line, schema: Mapping[str, Any]) -> list[str]:
+    """Faults of one row by itself; what the header lacks is not said again."""
+    where, properties = f"line {line.number}", schema["properties"]
+    record = {name: cell for name, cell in _record(line, header).items() if name in properties}
+    faults = [
+        f"{where}: column '{name}' is empty"
+        for name in schema["required"]
+        if name in header.cells and name not in record
+    ]
+    if len(line.cells) > len(header.cells):
+        faults.append(
+            f"{where}: {len(line.cells)} cells for {len(header.cells)} columns; columns are "
+            "separated by tabs"
+        )
     typed = {
-        name: _number(cell) if schema["properties"][name].get("type") == "number" else cell
+        name: _number(cell) if properties[name].get("type") == "number" else cell
         for name, cell in record.items()
     }
-    faults = []
     for error in Draft202012Validator(schema).iter_errors(typed):
-        field = f"column '{error.path[0]}': " if error.path else ""
-        hint = error.schema.get("description", "") if error.path else ""
-        faults.append(f"line {number}: {field}{error.message}" + (f" ({hint})" if hint else ""))
+        if error.validator != "required":
+            hint = error.schema["description"]
+            faults.append(f"{where}: column '{error.path[0]}': {error.message} ({hint})")
     return faults
 
 
 def _number(cell: str) -> float | str:
     """Number of a cell; the text itself if it is none, for the schema to refuse."""
     try:
-        return float(cell)
+        value = float(cell)
     except ValueError:
         return cell
+    return value if math.isfinite(value) else cell
 
 
-def _table_faults(
-    records: Sequence[Mapping[str, str]], *, base: Path, check_files: bool
+def _slide_faults(
+    records: Mapping[int, Mapping[str, str]], *, base: Path, check_files: bool
 ) -> list[str]:
     """Faults that only show between rows or on disk."""
     faults, seen = [], dict[str, int]()
-    for number, record in enumerate(records, start=2):
-        slide_id = record["slide_id"]
+    for number, record in records.items():
+        slide_id = record.get("slide_id", "")
         first = seen.setdefault(slide_id.casefold(), number)
-        if first != number:
+        if slide_id and first != number:
             faults.append(
                 f"line {number}: slide_id '{slide_id}' is used on line {first} already (letter "
                 "case does not count)"
             )
-        if check_files and not (base / record["path"]).exists():
-            faults.append(f"line {number}: no file {base / record['path']}; correct column 'path'")
-    return faults + _case_faults(records)
+        path = record.get("path", "")
+        if path and check_files and not os.path.exists(base / path):  # noqa: PTH110 - never raises
+            faults.append(f"line {number}: no file {base / path}; correct column 'path'")
+    return faults
 
 
-def _case_faults(records: Sequence[Mapping[str, str]]) -> list[str]:
-    sites: dict[str, set[str]] = {}
+def _case_faults(records: Iterable[Mapping[str, str]]) -> list[str]:
+    """Faults that only show between the slides of one case."""
+    sites, spellings = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for record in records:
-        sites.setdefault(record["case_id"], set()).add(record.get("primary_site", ""))
+        case_id = record.get("case_id", "")
+        spellings[case_id.casefold()].add(case_id)
+        sites[case_id].update({record.get("primary_site", "")} - {""})
     return [
-        f"case '{case_id}' has several primary sites ({', '.join(sorted(names - {''}))}); a case "
-        "has one"
-        for case_id, names in sites.items()
-        if len(names - {""}) > 1
+        *(
+            f"case '{case_id}' has several primary sites ({', '.join(sorted(names))}); a case "
+            "has one"
+            for case_id, names in sites.items()
+            if len(names) > 1
+        ),
+        *(
+            f"cases {', '.join(sorted(names))} differ in letter case only; spell them alike"
+            for names in spellings.values()
+            if len(names) > 1
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from wsi_pipeline.cli.guard import FAILED
 from wsi_pipeline.cli.inputs import CaseRow, read_cases, read_settings
 from wsi_pipeline.cli.options import Overrides, SettingsFile
 from wsi_pipeline.config import config_sha256
-from wsi_pipeline.errors import CaseTableError
+from wsi_pipeline.errors import CaseTableError, ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Write the page of a case, or of the cohort.")
 Table = Annotated[Path, typer.Argument(metavar="CASES.tsv", help="Case table.")]
@@ -40,7 +40,7 @@ def case(
     failed = report_case(
         case_id,
         [
-            SlideFolder(row.declared.slide_id, Path(slides.format(slide_id=row.declared.slide_id)))
+            SlideFolder(row.declared.slide_id, _filled(slides, "slide_id", row.declared.slide_id))
             for row in rows
         ],
         primary_site=sites[0] if sites else "",
@@ -68,7 +68,7 @@ def cohort(
     by_case = _rows_by_case(table)
     rows = report_cohort(
         {case_id: [row.declared.slide_id for row in rows] for case_id, rows in by_case.items()},
-        case_json={case_id: Path(cases.format(case_id=case_id)) for case_id in by_case},
+        case_json={case_id: _filled(cases, "case_id", case_id) for case_id in by_case},
         config_sha256=config_sha256(read_settings(config, overrides or ())),
         html=html,
         csv=csv,
@@ -79,6 +79,14 @@ def cohort(
         typer.echo(f"failed: {row.slide_id} ({row.stage}): {row.reason}", err=True)
     if strict and failed:
         raise typer.Exit(FAILED)
+
+
+def _filled(pattern: str, field: str, name: str) -> Path:
+    """Path in which a name stands for ``{field}``; other braces are left alone."""
+    place = f"{{{field}}}"
+    if place not in pattern:
+        raise ConfigError(f"'{pattern}' must hold {place}, or all results come from one place")
+    return Path(pattern.replace(place, name))
 
 
 def _rows_by_case(table: Path) -> dict[str, list[CaseRow]]:

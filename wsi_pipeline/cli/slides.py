@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wsi_pipeline.cli.inputs import read_settings
 from wsi_pipeline.cli.options import AsJson, Model, Mpp, Overrides, SettingsFile, SlideArgument
 from wsi_pipeline.cli.progress import tile_progress
+from wsi_pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from wsi_pipeline.config import Config
     from wsi_pipeline.stages.inspect import SlideRecord
+
+Section = Literal["vertical", "horizontal", "auto"]
 
 # Stages are imported inside the verbs, so that `--help` loads neither torch nor a back-end.
 
@@ -26,7 +29,7 @@ def inspect(
     slide_id: Annotated[str, typer.Option(help="Name of the slide in results.")] = "",
     case_id: Annotated[str, typer.Option(help="Name of the case in results.")] = "",
     block: Annotated[str, typer.Option(help="Paraffin block.")] = "",
-    section: Annotated[str, typer.Option(help="vertical, horizontal or auto.")] = "auto",
+    section: Annotated[Section, typer.Option(help="Plane of the cut.")] = "auto",
     primary_site: Annotated[str, typer.Option(help="Declared origin of the tumour.")] = "",
     stain: Annotated[str, typer.Option(help="Stain.")] = "H&E",
     mpp: Mpp = None,
@@ -150,6 +153,8 @@ def _open_record(slide: Path, mpp: float | None, settings: Config) -> SlideRecor
     from wsi_pipeline.stages.inspect import inspect_slide, read_record  # noqa: PLC0415
 
     if slide.suffix == ".json":
+        if mpp is not None:
+            raise ConfigError(f"{slide} holds the mpp already; give --mpp to 'inspect' instead")
         return read_record(slide)
     return inspect_slide(slide, declared=Declared(slide.stem), mpp=mpp, config=settings, out=None)
 

@@ -29,18 +29,26 @@ def whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     StoreError
-        If the folder cannot be written to.
+        If the folder cannot be written to, or ``path`` is a folder that is no earlier result:
+        only a store is ever replaced.
     """
+    if path.is_dir() and not _is_replaceable(path):
+        raise StoreError(f"{path} is a folder with other files in it; choose another output")
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
         yield partial
-        if path.is_dir():
+        if path.is_dir() and partial.is_dir():
             remove(path)
         partial.replace(path)
-    except (PermissionError, FileExistsError, NotADirectoryError) as fault:
+    except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as fault:
         raise StoreError(f"{path} cannot be written: {fault.strerror}") from fault
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a folder is empty or a store."""
+    return (folder / "zarr.json").is_file() or not any(folder.iterdir())
 
 
 def remove(path: Path) -> None:

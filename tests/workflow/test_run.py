@@ -1,0 +1,255 @@
+"""The whole workflow, as a user starts it: slides in, OME-Zarr and reports out."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from wsi_pipeline.phantom import sample_spec
+from wsi_pipeline.stages.phantom import paint_slide
+from wsi_pipeline.store import Segmentation, read_arrays
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.workflow
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Start the command line in a process of its own."""
+    command = [sys.executable, "-c", "from wsi_pipeline.cli import main; main()", *arguments]
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+@pytest.fixture(scope="session")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small phantoms and three files that are no slides."""
+    folder = tmp_path_factory.mktemp("slides")
+    for seed, section in ((2, "vertical"), (3, "horizontal")):
+        spec = sample_spec(seed, section=section, grade=2, width_mm=2.0, height_mm=1.8)
+        paint_slide(spec, folder=folder, name=section)
+    (folder / "empty.svs").touch()
+    (folder / "text.tiff").write_text("not a slide")
+    cut = (folder / "vertical.tiff").read_bytes()
+    (folder / "cut.tiff").write_bytes(cut[: len(cut) // 2])
+    return folder
+
+
+def write_table(path: Path, rows: list[str]) -> Path:
+    header = "case_id\tslide_id\tpath\tsection\tprimary_site"
+    path.write_text("\n".join([header, *(row.replace(" ", "\t") for row in rows)]) + "\n")
+    return path
+
+
+GOOD = ["one v vertical.tiff vertical breast", "one h horizontal.tiff horizontal breast"]
+BAD = ["two e empty.svs", "three t text.tiff", "four c cut.tiff", "four v2 vertical.tiff"]
+
+
+@pytest.fixture(scope="session")
+def mixed(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a run with good and bad slides."""
+    out = tmp_path_factory.mktemp("mixed") / "out"
+    table = write_table(slides / "mixed.tsv", GOOD + BAD)
+    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    assert done.returncode == 1, done.stderr
+    for name in ("e", "t", "c"):
+        assert f"failed: {name} (inspect)" in done.stderr
+    assert "3 of 6 slides done" in done.stdout
+    return out
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        return {row["slide_id"]: row for row in csv.DictReader(file)}
+
+
+def test_every_promised_file_is_there(mixed: Path) -> None:
+    for slide in ("v", "h", "v2"):
+        names = {path.name for path in (mixed / "slides" / slide).iterdir()}
+        assert names == {
+            "slide.json",
+            "tiles.json",
+            "tiles.png",
+            "sections.png",
+            "segmentation.ome.zarr",
+            "measurements.json",
+        }
+    for case in ("one", "two", "three", "four"):
+        names = {path.name for path in (mixed / "cases" / case).iterdir()}
+        assert names == {"report.html", "report.json"}
+    assert (mixed / "cohort.html").is_file()
+    assert not list(mixed.rglob("*.partial"))
+
+
+def test_bad_slides_are_named_with_a_reason_and_a_log(mixed: Path) -> None:
+    rows = rows_of(mixed)
+    assert {name for name, row in rows.items() if row["status"] == "failed"} == {"e", "t", "c"}
+    for name in ("e", "t", "c"):
+        assert rows[name]["stage"] == "inspect"
+        assert "cannot be opened" in rows[name]["reason"]
+        assert "Traceback" not in rows[name]["reason"]
+        assert rows[name]["reason"] in (mixed / rows[name]["log"]).read_text()
+    page = (mixed / "cases" / "four" / "report.html").read_text()
+    assert "cut short" in page
+    assert "v2" in page
+
+
+def test_a_case_with_a_bad_slide_still_reports_the_good_one(mixed: Path) -> None:
+    case = json.loads((mixed / "cases" / "four" / "report.json").read_text())
+    assert [slide["slide_id"] for slide in case["slides"]] == ["v2"]
+    assert [failure["slide_id"] for failure in case["failures"]] == ["c"]
+
+
+def test_the_segmentation_finds_the_phantoms_tissue(mixed: Path, slides: Path) -> None:
+    """Wherever the phantom is tissue, so are the labels, within the width of a pixel or two."""
+    truth, _ = read_arrays(slides / "vertical.truth.zarr")
+    store = Segmentation(mixed / "slides" / "v" / "segmentation.ome.zarr")
+    wanted = truth["labels"][2::4, 2::4] > 0
+    found = store.read_labels()[: wanted.shape[0], : wanted.shape[1]] > 0
+    overlap = (wanted & found).sum() / (wanted | found).sum()
+    assert overlap > 0.9
+    assert store.attributes["model"]["id"] == "colour-baseline"
+
+
+def test_provenance_names_input_model_and_mpp(mixed: Path) -> None:
+    about = json.loads((mixed / "slides" / "v" / "measurements.json").read_text())["provenance"]
+    assert len(about["input"]["sha256"]) == 64
+    assert about["mpp"] == pytest.approx(0.5)
+    assert about["mpp_source"]
+    assert about["backend"] in ("openslide", "tiffslide")
+
+
+def test_a_second_run_computes_nothing_again(mixed: Path, slides: Path) -> None:
+    store = mixed / "slides" / "v" / "segmentation.ome.zarr" / "zarr.json"
+    before = store.stat().st_mtime_ns
+    done = run("run", slides / "mixed.tsv", "--out", mixed, "--set", "tiling.tile_px=256")
+    assert done.returncode == 1
+    assert store.stat().st_mtime_ns == before
+    assert "3 of 6 slides done" in done.stdout
+
+
+def test_a_mended_slide_completes_on_the_next_run(
+    mixed: Path, slides: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "slides", tmp_path / "out"
+    folder.mkdir()
+    shutil.copytree(mixed, out)
+    for name in ("vertical.tiff", "horizontal.tiff", "empty.svs", "text.tiff"):
+        shutil.copy2(slides / name, folder / name)
+    shutil.copy2(slides / "horizontal.tiff", folder / "cut.tiff")
+    table = write_table(folder / "mixed.tsv", GOOD + BAD)
+    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    assert done.returncode == 1
+    assert rows_of(out)["c"]["status"] == "done"
+    case = json.loads((out / "cases" / "four" / "report.json").read_text())
+    assert case["failures"] == []
+
+
+def test_a_change_of_measuring_does_not_segment_again(mixed: Path, slides: Path) -> None:
+    store = mixed / "slides" / "v" / "segmentation.ome.zarr" / "zarr.json"
+    before = store.stat().st_mtime_ns
+    done = run(
+        *("run", slides / "mixed.tsv", "--out", mixed, "--set", "tiling.tile_px=256"),
+        *("--set", "measure.min_tumour_um2=400"),
+    )
+    assert done.returncode == 1
+    assert store.stat().st_mtime_ns == before
+    measured = json.loads((mixed / "slides" / "v" / "measurements.json").read_text())
+    settings = yaml.safe_load((mixed / "run.yaml").read_text())["settings"]
+    assert settings["measure"] == {"min_tumour_um2": 400}
+    assert measured["provenance"]["stage"] == "measure"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a ../x vertical.tiff"], "does not match"),
+        (["a v vertical.tiff", "b v vertical.tiff"], "used on line 2 already"),
+        (["a v missing.svs"], "no file"),
+        (["a v vertical.tiff diagonal"], "'diagonal' is not one of"),
+    ],
+)
+def test_a_bad_table_is_refused_before_anything_runs(
+    slides: Path, tmp_path: Path, rows: list[str], message: str
+) -> None:
+    out = tmp_path / "out"
+    done = run("run", write_table(slides / "bad.tsv", rows), "--out", out)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not out.exists()
+
+
+def test_an_unknown_column_is_refused(slides: Path, tmp_path: Path) -> None:
+    table = slides / "columns.tsv"
+    table.write_text("case_id\tslide_id\tpath\tmagnification\na\tv\tvertical.tiff\t20\n")
+    done = run("run", table, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "unknown column 'magnification'" in done.stderr
+
+
+def test_a_dry_run_writes_no_results(slides: Path, tmp_path: Path) -> None:
+    done = run("run", write_table(slides / "dry.tsv", GOOD), "--out", tmp_path / "out", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "segment" in done.stdout + done.stderr
+    assert not (tmp_path / "out" / "slides").exists()
+
+
+def test_two_runs_on_one_output_refuse_each_other(slides: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / ".run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run("run", write_table(slides / "two.tsv", GOOD), "--out", out)
+    assert done.returncode == 2
+    assert "another run is writing" in done.stderr
+
+
+def snakemake(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *(str(word) for word in words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "PATH": path},
+    )
+
+
+def test_the_workflow_lints_clean(tmp_path: Path) -> None:
+    done = snakemake("--snakefile", ROOT / "Snakefile", "--lint", cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_snakemakes_own_report_can_be_made(slides: Path, mixed: Path) -> None:
+    table = write_table(slides / "good.tsv", GOOD)
+    done = run("run", table, "--out", mixed.parent / "good", "--set", "tiling.tile_px=256")
+    assert done.returncode == 0, done.stderr
+    page = mixed.parent / "good" / "snakemake.html"
+    done = snakemake(
+        *("--snakefile", ROOT / "Snakefile", "--configfile", mixed.parent / "good" / "run.yaml"),
+        *("--report", page),
+        cwd=mixed.parent / "good",
+    )
+    assert done.returncode == 0, done.stderr
+    assert page.stat().st_size > 100_000
+
+
+def test_results_are_the_same_bytes_on_a_second_machine(mixed: Path) -> None:
+    """Two runs of the same slide, in different folders, give the same arrays."""
+    one = Segmentation(mixed / "slides" / "v" / "segmentation.ome.zarr")
+    two = Segmentation(mixed / "slides" / "v2" / "segmentation.ome.zarr")
+    np.testing.assert_array_equal(one.read_labels(), two.read_labels())
+    np.testing.assert_array_equal(
+        one.read_probabilities(one.grid.box), two.read_probabilities(two.grid.box)
+    )
