@@ -51,7 +51,7 @@ rule segment:
         LOGS / "segment" / "{slide_id}.log",
     conda:
         "../envs/wsi-pipeline.yaml"
-    threads: workflow.cores
+    threads: 8  # Snakemake scales this down to the cores it was given
     params:
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide", "tiling", "segment", "store"),

@@ -52,7 +52,7 @@ class ColourDeconvolution(nn.Module):
     """RGB in [0, 1] (N, 3, Y, X) in, eight class logits out; Y and X multiples of four.
 
     Context is computed at a quarter of the resolution, so the stride is 4.  At 2 µm/px the
-    receptive field reaches 135 px to each side.
+    receptive field reaches 171 px to each side.
     """
 
     STRIDE_PX = 4
@@ -97,16 +97,23 @@ class ColourDeconvolution(nn.Module):
         surface = _rise(open_glass, 0.07, 0.02)
         # Lymphocytes are nearly all nucleus: much haematoxylin, hardly any cytoplasm.
         small_cells = _rise(wide[:, :1] - 0.5 * wide[:, 1:2], 0.45, 0.05)
+        epidermis = nuclei * surface
+        horn = (
+            pink
+            * bare
+            * _rise(open_glass, 0.12, 0.03)
+            * _rise(_blur(epidermis, self.fat), 0.08, 0.02)
+        )
         return torch.cat(
             (
                 6.0 * glass * (1.0 - walled) + 2.0 * white * (1.0 - walled) - 1.0,
-                4.0 * nuclei * surface,
+                4.0 * epidermis,
                 2.0 * torch.ones_like(nuclei),
                 torch.full_like(nuclei, _NEVER),
                 5.0 * _rise(white, 0.45, 0.08) * walled,
                 3.4 * nuclei * (1.0 - 0.5 * surface),
                 4.2 * nuclei * small_cells,
-                3.2 * pink * bare * _rise(open_glass, 0.25, 0.05),
+                5.0 * horn,
             ),
             dim=1,
         )

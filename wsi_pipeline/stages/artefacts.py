@@ -32,10 +32,10 @@ def whole(path: Path) -> Iterator[Path]:
         If the folder cannot be written to, or ``path`` is a folder that is no earlier result:
         only a store is ever replaced.
     """
-    if path.is_dir() and not _is_replaceable(path):
-        raise StoreError(f"{path} is a folder with other files in it; choose another output")
     partial = path.with_name(path.name + ".partial")
     try:
+        if path.is_dir() and not _is_replaceable(path):
+            raise StoreError(f"{path} is a folder with other files in it; choose another output")
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
         yield partial

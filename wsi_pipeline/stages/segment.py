@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.blockwise import Progress, cover_plane
 from wsi_pipeline.config import Config, config_sha256
-from wsi_pipeline.errors import ModelMismatchError
+from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
 from wsi_pipeline.segment import ModelCard, Segmenter, limit_threads, load_segmenter, read_card
@@ -49,7 +49,7 @@ class SegmentTile:
         How the slide is opened.
     tiles_path
         ``tiles.json``, for the tissue mask.
-    model_folder, device, threads
+    model_folder, model_sha256, device, threads
         How the model is loaded, and how many torch threads a worker may use.
     store_path
         Where to write.
@@ -62,6 +62,7 @@ class SegmentTile:
     backend: str
     tiles_path: Path
     model_folder: Path
+    model_sha256: str
     device: str
     threads: int
     store_path: Path
@@ -69,9 +70,9 @@ class SegmentTile:
 
     def __call__(self, tile: Tile) -> int:
         """Segment one tile; return the number of pixels decided."""
-        slide = _slide(self.slide_path, self.slide_mpp, self.backend)
-        segmenter = _segmenter(self.model_folder, self.device, self.threads)
-        tiled = _tiled(self.tiles_path)
+        slide = _slide(self.slide_path, self.slide_mpp, self.backend, _stamp(self.slide_path))
+        segmenter = _segmenter(self.model_folder, self.device, self.threads, self.model_sha256)
+        tiled = _tiled(self.tiles_path, _stamp(self.tiles_path))
         rgb = slide.read_region(tile.read, self.grid.mpp)
         probabilities = quantise(segmenter(rgb)[(slice(None), *tile.keep)])
         tissue = tissue_within(
@@ -116,6 +117,8 @@ def segment_slide(
     ------
     ModelMismatchError
         If the plan was made for another model.
+    TilePlanError
+        If it was made for another slide, or its tiles do not fit the chunks of the store.
     SlideReadError
         If a region of the slide cannot be decoded; the error's note names the tile.
     """
@@ -123,11 +126,12 @@ def segment_slide(
     folder = find_model(config.segment.model)
     plan, card = read_tiled(tiles).plan, read_card(folder)
     check_plan(plan, card)
+    _check_plane(plan, record)
     workers = config.segment.workers or available_cores()
     threads = max(1, available_cores() // workers)
     if config.segment.scheduler in ("threads", "sync"):
         # Here, because threads started later inherit the limit, and a bad model shows at once.
-        _segmenter(folder, config.segment.device, threads)
+        _segmenter(folder, config.segment.device, threads, card.sha256)
     with whole(out) as partial:
         create_segmentation(
             partial,
@@ -141,6 +145,7 @@ def segment_slide(
             backend=record.info["backend"],
             tiles_path=tiles.resolve(),
             model_folder=folder,
+            model_sha256=card.sha256,
             device=config.segment.device,
             threads=threads,
             store_path=partial.resolve(),
@@ -202,6 +207,17 @@ def check_plan(plan: TilePlan, card: ModelCard) -> None:
         )
 
 
+def _check_plane(plan: TilePlan, record: SlideRecord) -> None:
+    """Refuse the plan of another slide."""
+    rows, columns = record.info["level_shapes"][0]
+    plane = Grid((rows, columns), record.info["mpp"]).at_mpp(plan.grid.mpp)
+    if plan.grid != plane:
+        raise TilePlanError(
+            f"the tile plan covers {plan.grid.shape} px of {plan.grid.mpp:g} µm, slide "
+            f"'{record.path.name}' has {plane.shape}; run 'wsi-pipeline tile' for this slide"
+        )
+
+
 def available_cores() -> int:
     """Cores this process may use, which on a cluster is fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -209,27 +225,49 @@ def available_cores() -> int:
 
 def open_cached(record: SlideRecord) -> Slide:
     """Slide of a record, opened once per process."""
-    return _slide(record.path, record.info["mpp"], record.info["backend"])
+    return _slide(record.path, record.info["mpp"], record.info["backend"], _stamp(record.path))
+
+
+# Workers outlive a run: what they keep is kept for one state of a file, not for its name.
+
+
+def _stamp(path: Path) -> int:
+    """When a file was last changed, ns; opening it says it better if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @lru_cache(maxsize=2)
-def _slide(path: Path, mpp: float, backend: str) -> Slide:
+def _slide(path: Path, mpp: float, backend: str, stamp: int) -> Slide:
+    del stamp
     return open_slide(path, mpp=mpp, backend=backend)
 
 
 @lru_cache(maxsize=1)
-def _segmenter(folder: Path, device: str, threads: int) -> Segmenter:
+def _segmenter(folder: Path, device: str, threads: int, sha256: str) -> Segmenter:
     limit_threads(threads)
-    return load_segmenter(folder, device=device)
+    segmenter = load_segmenter(folder, device=device)
+    if segmenter.card.sha256 != sha256:
+        raise ModelMismatchError(
+            f"the model in {folder} is not the one this run began with; give all workers the "
+            "same files and leave them alone while it runs"
+        )
+    return segmenter
 
 
 @lru_cache(maxsize=2)
-def _tiled(path: Path) -> TiledSlide:
+def _tiled(path: Path, stamp: int) -> TiledSlide:
+    del stamp
     return read_tiled(path)
 
 
 def _layout(plan: TilePlan, config: Config) -> StoreLayout:
-    return StoreLayout(plan.shape.tile_px, config.store.chunk_px, config.store.compression)
+    tile_px, chunk_px = plan.shape.tile_px, config.store.chunk_px
+    if tile_px % chunk_px:
+        raise TilePlanError(
+            f"the plan's tiles of {tile_px} px are no multiple of 'store.chunk_px' ({chunk_px}); "
+            "run 'wsi-pipeline tile' with these settings"
+        )
+    return StoreLayout(tile_px, chunk_px, config.store.compression)
 
 
 def _attributes(record: SlideRecord, card: ModelCard, config: Config) -> dict[str, Any]:

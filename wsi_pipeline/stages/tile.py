@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from wsi_pipeline.classes import TISSUE_CLASSES
 from wsi_pipeline.config import Config, config_sha256
-from wsi_pipeline.errors import ModelMismatchError, StoreError
+from wsi_pipeline.errors import ModelMismatchError, StoreError, TissueError
 from wsi_pipeline.geometry import Box, Grid
 from wsi_pipeline.segment import ModelCard, read_card
 from wsi_pipeline.slide import Slide
@@ -74,7 +74,9 @@ def tile_slide(
     Raises
     ------
     TissueError
-        If the slide shows no tissue.
+        If the slide shows no tissue, or too little for any tile.
+    ModelMismatchError
+        If the slide is too coarse for the model.
     """
     with record.open() as slide:
         rgb, grid = read_tissue_plane(slide, config)
@@ -114,14 +116,15 @@ def read_tiled(path: Path) -> TiledSlide:
         If either is missing or incomplete.
     """
     raw = read_json(path, made_by="wsi-pipeline tile")
+    plan = parse_tile_plan(raw.get("plan", {}))
     try:
         about = raw["sections"]
         with Image.open(path.with_name(Path(about["file"]).name)) as image:
             sections = np.asarray(image, np.uint8)
         origin = (float(about["origin_um"][0]), float(about["origin_um"][1]))
         grid = Grid((sections.shape[0], sections.shape[1]), float(about["mpp"]), origin)
-        return TiledSlide(parse_tile_plan(raw["plan"]), sections, grid, tuple(raw["flags"]))
-    except (OSError, KeyError, TypeError) as fault:
+        return TiledSlide(plan, sections, grid, tuple(raw["flags"]))
+    except (OSError, LookupError, TypeError, ValueError) as fault:
         raise StoreError(
             f"{path} is incomplete ({fault}); run 'wsi-pipeline tile' again"
         ) from fault
@@ -139,15 +142,27 @@ def read_tissue_plane(slide: Slide, config: Config) -> tuple[NDArray[np.uint8], 
 
 
 def plan_slide(slide_grid: Grid, tissue: Tissue, config: Config) -> TilePlan:
-    """Cover the tissue with tiles of the size that the model asks for."""
+    """Cover the tissue with tiles of the size that the model asks for.
+
+    Raises
+    ------
+    TissueError
+        If no tile shows as much tissue as the settings ask for.
+    """
     card = read_card(find_model(config.segment.model))
-    return plan_tiles(
+    plan = plan_tiles(
         slide_grid.at_mpp(working_mpp(slide_grid.mpp, card)),
         shape=TileShape(config.tiling.tile_px, card.halo_px, card.stride_px),
         tissue=tissue.mask,
         tissue_grid=tissue.grid,
         min_tissue_fraction=config.tiling.min_tissue_fraction,
     )
+    if not plan:
+        raise TissueError(
+            f"no tile shows tissue on {config.tiling.min_tissue_fraction:.0%} of its area, so there "
+            "would be nothing to measure; lower 'tiling.min_tissue_fraction'"
+        )
+    return plan
 
 
 def working_mpp(slide_mpp: float, card: ModelCard) -> float:
