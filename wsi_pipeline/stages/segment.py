@@ -49,8 +49,8 @@ class SegmentTile:
         How the slide is opened.
     tiles_path
         ``tiles.json``, for the tissue mask.
-    model_folder, model_sha256, device, threads
-        How the model is loaded, and how many torch threads a worker may use.
+    model_folder, model_sha256, device
+        Which model is loaded, and where it runs.
     store_path
         Where to write.
     grid
@@ -64,15 +64,16 @@ class SegmentTile:
     model_folder: Path
     model_sha256: str
     device: str
-    threads: int
     store_path: Path
     grid: Grid
 
     def __call__(self, tile: Tile) -> int:
         """Segment one tile; return the number of pixels decided."""
         slide = _slide(self.slide_path, self.slide_mpp, self.backend, _stamp(self.slide_path))
-        segmenter = _segmenter(self.model_folder, self.device, self.threads, self.model_sha256)
+        segmenter = _segmenter(self.model_folder, self.device, self.model_sha256)
         tiled = _tiled(self.tiles_path, _stamp(self.tiles_path))
+        # Tiles run side by side; sums split over threads would depend on how many there are.
+        limit_threads(1)
         rgb = slide.read_region(tile.read, self.grid.mpp)
         probabilities = quantise(segmenter(rgb)[(slice(None), *tile.keep)])
         tissue = tissue_within(
@@ -128,10 +129,8 @@ def segment_slide(
     check_plan(plan, card)
     _check_plane(plan, record)
     workers = config.segment.workers or available_cores()
-    threads = max(1, available_cores() // workers)
     if config.segment.scheduler in ("threads", "sync"):
-        # Here, because threads started later inherit the limit, and a bad model shows at once.
-        _segmenter(folder, config.segment.device, threads, card.sha256)
+        _segmenter(folder, config.segment.device, card.sha256)  # a bad model shows at once
     with whole(out) as partial:
         create_segmentation(
             partial,
@@ -147,7 +146,6 @@ def segment_slide(
             model_folder=folder,
             model_sha256=card.sha256,
             device=config.segment.device,
-            threads=threads,
             store_path=partial.resolve(),
             grid=plan.grid,
         )
@@ -243,8 +241,7 @@ def _slide(path: Path, mpp: float, backend: str, stamp: int) -> Slide:
 
 
 @lru_cache(maxsize=1)
-def _segmenter(folder: Path, device: str, threads: int, sha256: str) -> Segmenter:
-    limit_threads(threads)
+def _segmenter(folder: Path, device: str, sha256: str) -> Segmenter:
     segmenter = load_segmenter(folder, device=device)
     if segmenter.card.sha256 != sha256:
         raise ModelMismatchError(
