@@ -6,8 +6,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
+from wsi_pipeline import __version__
 from wsi_pipeline.cli.inputs import format_settings, read_cases, read_settings
 from wsi_pipeline.errors import WsiPipelineError
+from wsi_pipeline.stages.resources import find_model
 
 validate(config, "../schemas/config.schema.yaml")
 
@@ -16,11 +18,13 @@ TABLE = Path(config["cases"])
 
 try:
     SETTINGS = format_settings(config["settings"])
-    read_settings(None, SETTINGS)
+    MODEL = find_model(read_settings(None, SETTINGS).segment.model)
     ROWS = {row.declared.slide_id: row for row in read_cases(TABLE, check_files=False)}
 except WsiPipelineError as fault:
     raise WorkflowError(str(fault)) from fault
 
+# Card and weights: another model, or another version of it, segments again.
+MODEL_FILES = sorted(path for path in MODEL.iterdir() if path.suffix != ".md")
 CASES = list(dict.fromkeys(row.declared.case_id for row in ROWS.values()))
 SLIDE = OUT / "slides" / "{slide_id}"
 CASE = OUT / "cases" / "{case_id}"

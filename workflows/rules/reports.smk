@@ -21,6 +21,7 @@ rule report_case:
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
+        version=__version__,
         table=TABLE,
         slides=SLIDE,
         settings=settings_for(*config["settings"]),
@@ -43,6 +44,7 @@ rule report_cohort:
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
+        version=__version__,
         table=TABLE,
         cases=CASE / "report.json",
         settings=settings_for(*config["settings"]),

@@ -11,6 +11,7 @@ rule inspect:
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
+        version=__version__,
         declared=declared_options,
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide"),
@@ -23,6 +24,7 @@ rule inspect:
 rule tile:
     input:
         record=SLIDE / "slide.json",
+        model=MODEL_FILES,
     output:
         tiles=SLIDE / "tiles.json",
         sections=SLIDE / "sections.png",
@@ -32,6 +34,7 @@ rule tile:
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
+        version=__version__,
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide", "tissue", "tiling", "segment", "store"),
     shell:
@@ -45,6 +48,7 @@ rule segment:
         record=SLIDE / "slide.json",
         tiles=SLIDE / "tiles.json",
         sections=SLIDE / "sections.png",
+        model=MODEL_FILES,
     output:
         segmentation=directory(SLIDE / "segmentation.ome.zarr"),
     log:
@@ -53,6 +57,7 @@ rule segment:
         "../envs/wsi-pipeline.yaml"
     threads: 8  # Snakemake scales this down to the cores it was given
     params:
+        version=__version__,
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide", "tiling", "segment", "store"),
     shell:
@@ -73,6 +78,7 @@ rule measure:
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
+        version=__version__,
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("measure"),
     shell:

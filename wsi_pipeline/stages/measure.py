@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wsi_pipeline.config import Config, config_sha256
 from wsi_pipeline.measure import measure_slide
@@ -57,7 +59,7 @@ def measure_segmentation(
             "declared": asdict(record.declared),
             "values": numbers["values"],
             "sections": numbers["sections"],
-            "flags": [*tiled.flags, *numbers["flags"]],
+            "flags": _joined(tiled.flags, numbers["flags"]),
             "model": store.attributes["model"],
             "provenance": {
                 **provenance("measure", config_sha256=config_sha256(config)),
@@ -70,3 +72,11 @@ def measure_segmentation(
             },
         },
     )
+
+
+def _joined(
+    tissue: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Flags of both rooms; what the tissue already said is not said again by the labels."""
+    said = {flag["code"] for flag in tissue}
+    return [*tissue, *(flag for flag in measured if flag["code"] not in said)]

@@ -159,8 +159,8 @@ def plan_slide(slide_grid: Grid, tissue: Tissue, config: Config) -> TilePlan:
     )
     if not plan:
         raise TissueError(
-            f"no tile shows tissue on {config.tiling.min_tissue_fraction:.0%} of its area, so there "
-            "would be nothing to measure; lower 'tiling.min_tissue_fraction'"
+            f"no tile shows tissue on {config.tiling.min_tissue_fraction:.0%} of its area: nothing "
+            "would be measured; lower 'tiling.min_tissue_fraction'"
         )
     return plan
 
