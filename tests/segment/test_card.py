@@ -65,6 +65,7 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
         (("'epidermis', 'dermis'", "'dermis', 'epidermis'"), "in this order"),
         (('loader = "builtin"', 'loader = "pickle"'), "'loader' must be one of"),
         (("std = [0.25, 0.25, 0.25]", "std = [0.25]"), "'normalisation.std' must be three"),
+        (("mpp = 2.0", 'never_called = ["bone"]\nmpp = 2.0'), "'never_called' may name"),
         (('name = "unet"', ""), "needs an \\[architecture\\] table"),
     ],
 )

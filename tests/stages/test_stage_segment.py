@@ -4,15 +4,14 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from stage_makers import arrays_of, blob_picture, damage_tiles, open_record, settings, write_tiff
+from stage_makers import blob_picture, damage_tiles, open_record, settings, write_tiff
 
 from wsi_pipeline.config import config_sha256, parse_config
 from wsi_pipeline.errors import ConfigError, ModelMismatchError, SlideReadError, TilePlanError
-from wsi_pipeline.segment import read_card
+from wsi_pipeline.segment import Segmenter, load_segmenter, read_card
 from wsi_pipeline.slide import Slide
 from wsi_pipeline.stages.artefacts import read_json, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
@@ -89,7 +88,7 @@ def save_plan(folder: Path, record: SlideRecord, plan: TilePlan) -> Path:
 @pytest.mark.parametrize(
     ("shape", "grid", "message"),
     [
-        ({"halo_px": 135}, {}, r"halo 135 px, the model needs 136"),
+        ({"halo_px": 3}, {}, r"halo 3 px, the model needs \d+"),
         ({"stride_px": 2}, {}, r"stride 2 px, the model needs 4"),
         ({}, {"mpp": 1.9}, r"1\.9 µm/px, the model needs 2\.0"),
         ({}, {"mpp": 2.5}, r"2\.5 µm/px, the model needs 2\.0"),
@@ -111,28 +110,16 @@ def test_a_plan_for_another_model_is_refused(
     )
     with pytest.raises(ModelMismatchError, match=message):
         check_plan(plan, read_card(find_model("colour-baseline")))
-    tiles = tmp_path / "tiles.json"
-    write_json(tiles, {"plan": plan.to_json(), **_sections(tmp_path)})
     out = tmp_path / "s.ome.zarr"
     with pytest.raises(ModelMismatchError, match="run 'wsi-pipeline tile' with this model"):
-        segment_slide(record, tiles=tiles, config=settings(), out=out)
+        segment_slide(record, tiles=save_plan(tmp_path, record, plan), config=settings(), out=out)
     assert not out.exists()
-
-
-def _sections(folder: Path) -> dict[str, Any]:
-    record = open_record(write_tiff(folder / "a.tiff", blob_picture(), mpp=2.0))
-    tile_slide(record, config=settings(), out=folder / "other.json")
-    return {
-        name: value
-        for name, value in read_json(folder / "other.json", made_by="tile").items()
-        if name in ("sections", "flags")
-    }
 
 
 @pytest.mark.parametrize(
     ("shape", "mpp"),
     [
-        ({"halo_px": 200}, 2.0),
+        ({"halo_px": 1000}, 2.0),
         ({"stride_px": 8}, 2.0),
         ({}, 2.4),
     ],
@@ -194,20 +181,21 @@ def test_a_tile_that_fails_is_named_and_leaves_no_result(
 
 
 def test_a_failed_run_leaves_nothing_in_the_way_of_the_next(
-    slide_file: Path, segmentation: Path, tmp_path: Path
+    slide_file: Path, segmentation: Path, tiled: TiledSlide, tmp_path: Path
 ) -> None:
     path = Path(shutil.copy(slide_file, tmp_path / "slide.tiff"))
-    record, tiles = open_record(path), tmp_path / "tiles.json"
-    tile_slide(record, config=settings(), out=tiles)
+    record = open_record(path)
+    plan = dataclasses.replace(tiled.plan, cells=tiled.plan.cells[:2])
+    tiles, out = save_plan(tmp_path, record, plan), tmp_path / "segmentation.ome.zarr"
     damage_tiles(path, page=2)
-    out = tmp_path / "segmentation.ome.zarr"
     with pytest.raises(SlideReadError):
         segment_slide(record, tiles=tiles, config=settings(), out=out)
     shutil.copy(slide_file, path)
     segment_slide(record, tiles=tiles, config=settings(), out=out)
-    expected = arrays_of(segmentation)
-    for name, values in arrays_of(out).items():
-        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+    assert not list(tmp_path.glob("*.partial"))
+    labels, expected = (Segmentation(store).read_labels() for store in (out, segmentation))
+    for tile in plan:
+        np.testing.assert_array_equal(labels[tile.write.slices], expected[tile.write.slices])
 
 
 def test_a_slide_that_vanished_is_named(slide_file: Path, tmp_path: Path) -> None:
@@ -235,3 +223,21 @@ def test_a_new_plan_under_an_old_name_is_the_one_that_counts(
 
 def test_cores_are_those_this_process_may_use() -> None:
     assert available_cores() >= 1
+
+
+def test_a_model_that_changes_while_it_runs_is_refused(
+    record: SlideRecord, tiles: Path, unet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a slide segmented with one model and half with another is no result."""
+    model = shutil.copytree(unet, tmp_path / "model")
+
+    def load_changed(folder: Path, *, device: str) -> Segmenter:
+        with (folder / "model.toml").open("a") as card:
+            card.write("# changed\n")
+        return load_segmenter(folder, device=device)
+
+    monkeypatch.setattr("wsi_pipeline.stages.segment.load_segmenter", load_changed)
+    out = tmp_path / "s.ome.zarr"
+    with pytest.raises(ModelMismatchError, match="is not the one this run began with"):
+        segment_slide(record, tiles=tiles, config=settings(model=str(model)), out=out)
+    assert not out.exists()

@@ -219,7 +219,10 @@ def test_exported_pictures_are_the_slides_pixels(
 ) -> None:
     told: list[tuple[int, int]] = []
     count = export_tiles(
-        record, few, out=tmp_path / "png", on_progress=lambda done, total: told.append((done, total))
+        record,
+        few,
+        out=tmp_path / "png",
+        on_progress=lambda done, total: told.append((done, total)),
     )
     assert count == len(few)
     assert told[-1] == (len(few), len(few))

@@ -9,6 +9,7 @@ from snakemake.utils import validate
 from wsi_pipeline import __version__
 from wsi_pipeline.cli.inputs import format_settings, read_cases, read_settings
 from wsi_pipeline.errors import WsiPipelineError
+from wsi_pipeline.segment.card import read_card
 from wsi_pipeline.stages.resources import find_model
 
 validate(config, "../schemas/config.schema.yaml")
@@ -18,13 +19,11 @@ TABLE = Path(config["cases"])
 
 try:
     SETTINGS = format_settings(config["settings"])
-    MODEL = find_model(read_settings(None, SETTINGS).segment.model)
+    MODEL = read_card(find_model(read_settings(None, SETTINGS).segment.model)).sha256
     ROWS = {row.declared.slide_id: row for row in read_cases(TABLE, check_files=False)}
 except WsiPipelineError as fault:
     raise WorkflowError(str(fault)) from fault
 
-# Card and weights: another model, or another version of it, segments again.
-MODEL_FILES = sorted(path for path in MODEL.iterdir() if path.suffix != ".md")
 CASES = list(dict.fromkeys(row.declared.case_id for row in ROWS.values()))
 SLIDE = OUT / "slides" / "{slide_id}"
 CASE = OUT / "cases" / "{case_id}"
@@ -37,8 +36,8 @@ wildcard_constraints:
 
 
 def settings_for(*sections):
-    """Options for the settings of some sections: a change elsewhere reruns nothing."""
-    return [
+    """Params function: options for some sections; a change elsewhere reruns nothing."""
+    return lambda wildcards: [
         word
         for text in SETTINGS
         if text.partition(".")[0] in sections
@@ -46,21 +45,20 @@ def settings_for(*sections):
     ]
 
 
-def declared_options(wildcards):
-    """What the case table says about a slide, as options of `inspect`."""
+def inspect_options(wildcards):
+    """What the case table says about the glass; names and free text only reach the reports."""
     row = ROWS[wildcards.slide_id]
-    said = {
-        "--slide-id": row.declared.slide_id,
-        "--case-id": row.declared.case_id,
-        "--block": row.declared.block,
-        "--section": row.declared.section,
-        "--primary-site": row.declared.primary_site,
-        "--stain": row.declared.stain,
-        "--mpp": row.mpp,
-    }
+    mpp = [] if row.mpp is None else [f"--mpp={row.mpp}"]
     return [
-        f"{option}={value}" for option, value in said.items() if value not in ("", None)
+        f"--slide-id={row.declared.slide_id}",
+        f"--section={row.declared.section}",
+        *mpp,
     ]
+
+
+def declared_in(case_id):
+    """What the case table says about the slides of a case: news for its report."""
+    return [str(ROWS[slide_id].declared) for slide_id in slides_of(case_id)]
 
 
 def artefact(slide_id, name):

@@ -17,18 +17,18 @@ rule report_case:
         ),
         json=CASE / "report.json",
     log:
-        LOGS / "report" / "{case_id}.log",
+        LOGS / "report_case" / "{case_id}.log",
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
         version=__version__,
         table=TABLE,
         slides=SLIDE,
-        settings=settings_for(*config["settings"]),
+        declared=lambda wildcards: declared_in(wildcards.case_id),
     shell:
         "wsi-pipeline report case {params.table:q} {wildcards.case_id:q}"
         " --slides {params.slides:q} --html {output.html:q} --json {output.json:q}"
-        " {params.settings:q} > {log:q} 2>&1"
+        " > {log:q} 2>&1"
 
 
 rule report_cohort:
@@ -40,15 +40,14 @@ rule report_cohort:
         ),
         csv=OUT / "cohort.csv",
     log:
-        LOGS / "report" / "cohort.log",
+        LOGS / "report_cohort.log",
     conda:
         "../envs/wsi-pipeline.yaml"
     params:
         version=__version__,
         table=TABLE,
         cases=CASE / "report.json",
-        settings=settings_for(*config["settings"]),
     shell:
         "wsi-pipeline report cohort {params.table:q} --cases {params.cases:q}"
         " --html {output.html:q} --csv {output.csv:q}"
-        " {params.settings:q} > {log:q} 2>&1"
+        " > {log:q} 2>&1"

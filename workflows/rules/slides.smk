@@ -12,7 +12,7 @@ rule inspect:
         "../envs/wsi-pipeline.yaml"
     params:
         version=__version__,
-        declared=declared_options,
+        declared=inspect_options,
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("slide"),
     shell:
@@ -24,7 +24,6 @@ rule inspect:
 rule tile:
     input:
         record=SLIDE / "slide.json",
-        model=MODEL_FILES,
     output:
         tiles=SLIDE / "tiles.json",
         sections=SLIDE / "sections.png",
@@ -36,6 +35,7 @@ rule tile:
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
+        model=MODEL,
         settings=settings_for("slide", "tissue", "tiling", "segment", "store"),
     shell:
         "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
@@ -48,7 +48,6 @@ rule segment:
         record=SLIDE / "slide.json",
         tiles=SLIDE / "tiles.json",
         sections=SLIDE / "sections.png",
-        model=MODEL_FILES,
     output:
         segmentation=directory(SLIDE / "segmentation.ome.zarr"),
     log:
@@ -59,6 +58,7 @@ rule segment:
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
+        model=MODEL,
         settings=settings_for("slide", "tiling", "segment", "store"),
     shell:
         "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"

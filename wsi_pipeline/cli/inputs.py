@@ -114,8 +114,8 @@ def merge_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     }
     for text in overrides:
         place, equals, value = text.partition("=")
-        section, dot, field = place.partition(".")
-        if not (equals and dot and field):
+        section, _, field = place.partition(".")
+        if not (equals and section and field):
             raise ConfigError(f"'--set {text}': write it as section.field=value")
         fields = merged.setdefault(section, {})
         if not isinstance(fields, dict):

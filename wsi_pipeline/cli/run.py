@@ -1,6 +1,6 @@
 """The verb ``run``: all cases of a table, through Snakemake.
 
-1. Table and settings are checked first; nothing runs if either is at fault.
+1. Table, settings and model are checked first; nothing runs if any is at fault.
 2. Snakemake computes whatever can be computed; a failed slide does not stop the others.
 3. If something failed, Snakemake is asked once more, for the reports only; the slides
    without results are then named in them with their reasons.
@@ -11,57 +11,29 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, Any
 
 import typer
 import yaml
 
 from wsi_pipeline.cli.guard import FAILED
-from wsi_pipeline.cli.inputs import merge_overrides, read_cases, read_settings, read_yaml
+from wsi_pipeline.cli.inputs import (
+    CaseRow,
+    merge_overrides,
+    read_cases,
+    read_settings,
+    read_yaml,
+)
 from wsi_pipeline.cli.options import Model, Overrides, SettingsFile
-from wsi_pipeline.errors import ConfigError, StoreError
+from wsi_pipeline.cli.snakemake import INTERRUPTED, Workflow
+from wsi_pipeline.errors import ConfigError, StoreError, WsiPipelineError
+from wsi_pipeline.segment.card import read_card
 from wsi_pipeline.stages.artefacts import write_text
-from wsi_pipeline.stages.resources import share_folder
-
-
-@dataclass(frozen=True, slots=True)
-class Workflow:
-    """One Snakemake run, as it is called again and again with other targets.
-
-    Parameters
-    ----------
-    out
-        Folder of the results; Snakemake keeps its own notes there too.
-    config
-        Configuration file of the workflow.
-    options
-        Options for Snakemake, as on its command line.
-    """
-
-    out: Path
-    config: Path
-    options: tuple[str, ...]
-
-    def run(self, *extra: str) -> int:
-        """Start Snakemake and wait for it; give its exit code."""
-        command = [
-            *(sys.executable, "-m", "snakemake"),
-            *("--snakefile", str(share_folder() / "Snakefile")),
-            *("--directory", str(self.out)),
-            *("--configfile", str(self.config)),
-            *self.options,
-            *extra,
-        ]
-        # Its own tools come from the same environment, also where that is not activated.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return subprocess.run(command, check=False, env={**os.environ, "PATH": path}).returncode
+from wsi_pipeline.stages.resources import find_model, share_folder
 
 
 def run(
@@ -81,55 +53,86 @@ def run(
 ) -> None:
     """Segment, measure and report all slides of a case table."""
     changes = [*(overrides or ()), *([f"segment.model={json.dumps(model)}"] if model else [])]
-    settings = merge_overrides(read_yaml(config) if config else {}, changes)
-    read_settings(config, changes)
-    read_cases(table)
+    rows, settings = _check_inputs(table, config=config, changes=changes)
+    content = {"cases": str(table.absolute()), "out": ".", "settings": settings}
+    options = (
+        *("--workflow-profile", str(_find_profile(profile))),
+        *("--cores", str(cores) if cores else "all"),
+    )
     out = out.absolute()
-    with _only_run(out):
-        workflow = Workflow(
-            out,
-            _write_config(out, table, settings),
-            ("--workflow-profile", str(_find_profile(profile)), *_cores(cores)),
-        )
-        code = _run_all(workflow, dry_run=dry_run)
-    raise typer.Exit(code)
+    with _only_run(out) as lock:
+        workflow = Workflow(out, lock.fileno(), options)
+        if dry_run:
+            raise typer.Exit(_try_run(workflow, content))
+        path = out / "run.yaml"
+        write_text(path, yaml.safe_dump(content, sort_keys=False))
+        raise typer.Exit(_run_all(workflow, config=path, rows=rows))
 
 
-def _run_all(workflow: Workflow, *, dry_run: bool) -> int:
+def _check_inputs(
+    table: Path, *, config: Path | None, changes: list[str]
+) -> tuple[tuple[CaseRow, ...], dict[str, Any]]:
+    """Rows of the table and settings tree; every fault of both is named at once."""
+    faults: list[str] = []
+    rows: tuple[CaseRow, ...] = ()
+    settings: dict[str, Any] = {}
+    try:
+        rows = read_cases(table)
+    except WsiPipelineError as fault:
+        faults.append(str(fault))
+    try:
+        settings = merge_overrides(read_yaml(config) if config else {}, changes)
+        folder = read_card(find_model(read_settings(config, changes).segment.model)).folder
+        if folder.parent != share_folder() / "models":
+            # Snakemake works in the folder of the results, where a relative path means nothing.
+            settings["segment"]["model"] = str(folder)
+    except WsiPipelineError as fault:
+        faults.append(str(fault))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return rows, settings
+
+
+def _run_all(workflow: Workflow, *, config: Path, rows: tuple[CaseRow, ...]) -> int:
     """Compute, then report; give the exit code of the whole run."""
-    if dry_run:
-        return workflow.run("--dry-run")
-    if workflow.run() == 0:
-        return _summarise(workflow.out)
-    typer.echo("Some slides failed; writing the reports without them.", err=True)
-    if workflow.run("--config", "report_failures=True") != 0:
-        typer.echo(
-            f"The reports could not be written; see the logs in {workflow.out}/logs", err=True
-        )
-    _summarise(workflow.out)
-    return FAILED
-
-
-def _summarise(out: Path) -> int:
-    """Say where the results are and name what failed."""
-    table = out / "cohort.csv"
-    if not table.is_file():
+    code = workflow.run(config)
+    if code not in (0, INTERRUPTED):
+        typer.echo("Some slides failed; writing the reports without them.", err=True)
+        code = workflow.run(config, "--config", "report_failures=True")
+    if code == INTERRUPTED:
+        typer.echo("Interrupted; run the same command again to go on.", err=True)
+        return code
+    if code != 0:
+        typer.echo(f"Not every report could be written; see {workflow.out}/logs", err=True)
         return FAILED
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    failed = [row for row in rows if row["status"] != "done"]
-    typer.echo(f"{len(rows) - len(failed)} of {len(rows)} slides done")
-    for page in sorted(out.glob("cases/*/report.html")):
-        typer.echo(f"report: {page}")
+    return _summarise(workflow.out, rows)
+
+
+def _try_run(workflow: Workflow, content: dict[str, Any]) -> int:
+    """Show what would be done, leaving the configuration of finished results alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.yaml"
+        write_text(path, yaml.safe_dump(content, sort_keys=False))
+        return workflow.run(path, "--dry-run")
+
+
+def _summarise(out: Path, rows: tuple[CaseRow, ...]) -> int:
+    """Say where the results are and name what failed."""
+    with (out / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        slides = list(csv.DictReader(file))
+    failed = [slide for slide in slides if slide["status"] != "done"]
+    typer.echo(f"{len(slides) - len(failed)} of {len(slides)} slides done")
+    for case_id in dict.fromkeys(row.declared.case_id for row in rows):
+        typer.echo(f"report: {out / 'cases' / case_id / 'report.html'}")
     typer.echo(f"cohort: {out / 'cohort.html'}")
-    for row in failed:
-        typer.echo(f"failed: {row['slide_id']} ({row['stage']}): {row['reason']}", err=True)
+    for slide in failed:
+        typer.echo(f"failed: {slide['slide_id']} ({slide['stage']}): {slide['reason']}", err=True)
     return FAILED if failed else 0
 
 
 @contextmanager
-def _only_run(out: Path) -> Iterator[None]:
-    """Hold the output folder; the lock goes with the process, however it ends."""
+def _only_run(out: Path) -> Iterator[IO[str]]:
+    """Hold the output folder: the lock lasts as long as this process or its Snakemake lives."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".run.lock").open("w")
@@ -141,21 +144,13 @@ def _only_run(out: Path) -> Iterator[None]:
         except OSError as fault:
             raise ConfigError(f"another run is writing to {out}; wait for it") from fault
         _drop_stale_locks(out)
-        yield
+        yield lock
 
 
 def _drop_stale_locks(out: Path) -> None:
-    """Remove the lock files of a Snakemake that was killed: ours shows that none is running."""
+    """Remove what a Snakemake that was killed left locked; none of ours is alive here."""
     for lock in out.glob(".snakemake/locks/*"):
         lock.unlink()
-
-
-def _write_config(out: Path, table: Path, settings: dict[str, object]) -> Path:
-    """Resolved configuration of this run, kept with the results."""
-    path = out / "run.yaml"
-    content = {"cases": str(table.absolute()), "out": str(out), "settings": settings}
-    write_text(path, yaml.safe_dump(content, sort_keys=False))
-    return path
 
 
 def _find_profile(name: str) -> Path:
@@ -165,7 +160,3 @@ def _find_profile(name: str) -> Path:
             return folder.absolute()
     known = sorted(folder.parent.name for folder in shipped.glob("*/config.yaml"))
     raise ConfigError(f"no profile '{name}' (there are: {', '.join(known)}; or give a folder)")
-
-
-def _cores(cores: int | None) -> Sequence[str]:
-    return ("--cores", str(cores) if cores else "all")

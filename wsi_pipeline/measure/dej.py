@@ -1,15 +1,11 @@
 """Where does the epidermis meet the dermis?
 
-1. The surface epidermis is what touches the outside (glass or loose keratin) and is more
-   than a speck: islands in the depth are follicles, cysts or mistakes.
-2. Outside and surface epidermis together are the *cover*.  Opening the cover with a disc
-   removes what dips into the dermis and is narrower than a follicular ostium; what lies
-   within a rete ridge of the rest stays.
-3. A Gaussian low-pass of the cover gives the envelope of the junction; its 0.5 contour is
+1. The *cover* is all that lies above the dermis: glass, horn and surface epidermis.
+2. A Gaussian low-pass of the cover gives the envelope of the junction; its 0.5 contour is
    the mean level between ridges and papillae.
-4. A stretch of that contour is junction where epidermis is nearer than the outside.  Cut
-   edges, where glass meets dermis, are not.  A short stretch without epidermis between two
-   with it is an ulcer: there the exposed surface is the datum.
+3. A stretch of that contour is junction where epidermis is nearer than the outside, and
+   across gaps that are ostia or ulcers rather than cut edges: `stretches` tells them apart.
+4. Across an ulcer the exposed surface is the datum.
 """
 
 from __future__ import annotations
@@ -21,18 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
+from skimage.draw import polygon
 
-from wsi_pipeline.classes import EPIDERMIS
 from wsi_pipeline.config import MeasureSettings
+from wsi_pipeline.measure.cover import find_cover
 from wsi_pipeline.measure.line import Line, Points, arc_length, evenly_spaced, level_lines, line_of
 from wsi_pipeline.measure.plane import SectionPlane
+from wsi_pipeline.measure.stretches import (
+    bridged,
+    find_anchors,
+    levelled,
+    middle_of_longest_gap,
+    runs,
+)
 
-# Rete ridges reach up to 70 µm below the opened cover; deeper downgrowths are follicles.
-_RETE_UM = 100.0
-# A cell layer or a retraction cleft may part the epidermis from the glass.
-_TOUCH_UM = 24.0
 # Half-power wavelength of a Gaussian low-pass over its standard deviation: √(2π²/ln 2).
 _WAVELENGTH_PER_SIGMA = math.sqrt(2.0 * math.pi**2 / math.log(2.0))
+# Longer than the low-pass needs to turn a corner, shorter than a skin fold.
+_CHORD_UM = 200.0
+# Direction in which a stretch ends: longer than a rete ridge or the lip of an ostium.
+_FLANK_UM = 300.0
+# Epidermis and horn together are hardly thicker: labels without them raise the outline so far.
+_LUMP_UM = 150.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,11 +53,40 @@ class Surface:
         Length of the junction over which epidermis is present (ulcers left out), px.
     below
         bool (Y, X): deep to the envelope.
+    ribbons
+        Stretches of epidermis before gaps wider than an ostium were bridged.
+    bridged_fraction
+        Share of the junction that lies across such gaps.
     """
 
     line: Line
     covered_px: float
     below: NDArray[np.bool_]
+    ribbons: int
+    bridged_fraction: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outline:
+    """What of one closed contour is junction.
+
+    Parameters
+    ----------
+    pieces
+        Junction, piece by piece.
+    lumps
+        Polygons between the contour and the junction, where lumps over gaps were cut off.
+    covered_px, bridged_px
+        Lengths that bear epidermis, and that cross gaps wider than an ostium.
+    ribbons
+        Stretches before bridging.
+    """
+
+    pieces: list[Points]
+    lumps: list[Points]
+    covered_px: float
+    bridged_px: float
+    ribbons: int
 
 
 def find_surface(plane: SectionPlane, settings: MeasureSettings) -> Surface:
@@ -64,21 +99,29 @@ def find_surface(plane: SectionPlane, settings: MeasureSettings) -> Surface:
     settings
         ``epidermis_smooth_um``, ``ostium_um``, ``ulcer_gap_um``, ``min_epidermis_mm2``.
     """
-    mpp, outside = plane.grid.mpp, plane.outside
-    epidermis = _surface_epidermis(
-        plane.classes == EPIDERMIS, outside, plane=plane, settings=settings
-    )
-    cover = _without_downgrowths(outside | epidermis, settings.ostium_um / 2, mpp=mpp)
+    mpp, cover = plane.grid.mpp, find_cover(plane, settings)
     sigma_px = settings.epidermis_smooth_um / _WAVELENGTH_PER_SIGMA / mpp
-    envelope = ndimage.gaussian_filter(cover.astype(np.float32), sigma_px)
-    pieces, covered_px = [], 0.0
-    if epidermis.any():
-        trees = _edge_tree(epidermis), _edge_tree(outside)
-        for contour in level_lines(envelope):
-            found, length_px = _junctions(evenly_spaced(contour), trees, mpp=mpp, settings=settings)
-            pieces += found
-            covered_px += length_px
-    return Surface(line_of(pieces), covered_px, envelope < 0.5)
+    envelope = ndimage.gaussian_filter(cover.smooth.astype(np.float32), sigma_px)
+    found: list[_Outline] = []
+    if cover.epidermis.any():
+        trees = _edge_tree(cover.epidermis), _edge_tree(cover.outside)
+        shortest_px = 4 * _CHORD_UM / mpp  # an outline must have room for two corners
+        contours = (evenly_spaced(contour) for contour in level_lines(envelope))
+        found = [
+            _follow(contour, trees, mpp=mpp, settings=settings)
+            for contour in contours
+            if len(contour) > shortest_px
+        ]
+    pieces = [piece for outline in found for piece in outline.pieces]
+    lumps = [lump for outline in found for lump in outline.lumps]
+    length_px = sum(arc_length(piece) for piece in pieces)
+    return Surface(
+        line=line_of(pieces),
+        covered_px=sum(outline.covered_px for outline in found),
+        below=(envelope < 0.5) & ~_within(lumps, plane.grid.shape),
+        ribbons=sum(outline.ribbons for outline in found),
+        bridged_fraction=sum(outline.bridged_px for outline in found) / max(length_px, 1.0),
+    )
 
 
 def margin_um(settings: MeasureSettings) -> float:
@@ -86,62 +129,61 @@ def margin_um(settings: MeasureSettings) -> float:
     return settings.ostium_um + settings.epidermis_smooth_um
 
 
-def _surface_epidermis(
-    epidermis: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-    *,
-    plane: SectionPlane,
-    settings: MeasureSettings,
-) -> NDArray[np.bool_]:
-    """Keep the components that touch the outside and are more than specks."""
-    parts, count = ndimage.label(epidermis, np.ones((3, 3)))
-    steps = max(1, round(_TOUCH_UM / plane.grid.mpp))
-    near = ndimage.binary_dilation(outside, np.ones((3, 3)), iterations=steps)
-    areas_mm2 = np.bincount(parts.ravel(), minlength=count + 1) * plane.grid.pixel_area_um2 / 1e6
-    keep = areas_mm2 >= settings.min_epidermis_mm2
-    keep &= np.isin(np.arange(count + 1), parts[near])
-    keep[0] = False
-    return np.asarray(keep[parts])
-
-
-def _without_downgrowths(
-    cover: NDArray[np.bool_], half_width_um: float, *, mpp: float
-) -> NDArray[np.bool_]:
-    """Open the cover by a disc, but leave it the rete ridges.
-
-    A downgrowth that outreaches a rete ridge goes with its root: what of it lies within
-    reach of the opened cover would otherwise stand as a stub.
-    """
-    core = ndimage.distance_transform_edt(cover) * mpp > half_width_um
-    beyond_um = ndimage.distance_transform_edt(~core) * mpp - half_width_um
-    deep = cover & (beyond_um > _RETE_UM)
-    if not deep.any():
-        return cover
-    root = ndimage.distance_transform_edt(~deep) * mpp <= _RETE_UM + mpp
-    return np.asarray(cover & ~((beyond_um > 0) & (deep | root)))
-
-
 def _edge_tree(mask: NDArray[np.bool_]) -> KDTree:
     """Search tree over the rim of a mask."""
     return KDTree(np.argwhere(mask & ~ndimage.binary_erosion(mask, border_value=1)))
 
 
-def _junctions(
+def _follow(
     contour: Points, trees: tuple[KDTree, KDTree], *, mpp: float, settings: MeasureSettings
-) -> tuple[list[Points], float]:
-    """Pieces of a closed contour that are junction, and the length that bears epidermis."""
-    to_epidermis, to_outside = (tree.query(contour)[0] for tree in trees)
+) -> _Outline:
+    """Find what of a closed contour is junction."""
+    to_epidermis, to_outside = (tree.query(contour[:-1])[0] for tree in trees)
     bears = to_epidermis < to_outside
-    start = _middle_of_longest_gap(bears)
-    ring, bears = np.roll(contour[:-1], -start, axis=0), np.roll(bears[:-1], -start)
-    shortest = max(2, round(settings.ostium_um / mpp))
-    joined = _without_short_runs(bears, settings.ulcer_gap_um / mpp, value=False)
-    joined = _without_short_runs(joined, shortest, value=True)
-    pieces = [
-        _straight_ends(ring[run], settings.epidermis_smooth_um / 3 / mpp) for run in _runs(joined)
+    start = middle_of_longest_gap(bears)
+    ring, bears = np.roll(contour[:-1], -start, axis=0), np.roll(bears, -start)
+    flank_px, smooth_px = round(_FLANK_UM / mpp), settings.epidermis_smooth_um / mpp
+    anchors = find_anchors(
+        ring,
+        bears,
+        shortest_px=max(2, round(settings.ostium_um / mpp)),
+        chord_px=round(_CHORD_UM / mpp),
+    )
+    joined = bridged(ring, anchors, longest_px=settings.ulcer_gap_um / mpp, flank_px=flank_px)
+    raised = [_straight_ends(ring[run], smooth_px / 3) for run in runs(joined)]
+    level = [
+        levelled(
+            piece,
+            ~bears[run],
+            reach_px=round(smooth_px / 2),
+            flank_px=flank_px,
+            highest_px=_LUMP_UM / mpp,
+        )
+        for piece, run in zip(raised, runs(joined), strict=True)
     ]
-    share = float(bears[joined].mean()) if joined.any() else 0.0
-    return pieces, share * sum(arc_length(piece) for piece in pieces)
+    pieces = [evenly_spaced(piece) for piece in level]
+    step_px = sum(arc_length(piece) for piece in pieces) / max(1, np.count_nonzero(joined))
+    return _Outline(
+        pieces,
+        [lump for pair in zip(raised, level, strict=True) for lump in _lumps(*pair)],
+        covered_px=step_px * np.count_nonzero(joined & bears),
+        bridged_px=step_px * np.count_nonzero(joined & ~anchors),
+        ribbons=len(runs(anchors)),
+    )
+
+
+def _lumps(raised: Points, level: Points) -> list[Points]:
+    """Polygons between two courses of one line."""
+    apart = (raised != level).any(axis=1)
+    return [np.concatenate((raised[run], level[run][::-1])) for run in runs(apart)]
+
+
+def _within(polygons: list[Points], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels within any of the polygons."""
+    inside = np.zeros(shape, bool)
+    for corners in polygons:
+        inside[polygon(*corners.T, shape)] = True  # type: ignore[no-untyped-call]
+    return inside
 
 
 def _straight_ends(points: Points, length_px: float) -> Points:
@@ -151,29 +193,3 @@ def _straight_ends(points: Points, length_px: float) -> Points:
         return points
     core = points[count:-count]
     return np.pad(core, ((count, count), (0, 0)), "reflect", reflect_type="odd")
-
-
-def _middle_of_longest_gap(bears: NDArray[np.bool_]) -> int:
-    """Where to cut a ring open: as far from any epidermis as can be."""
-    twice = np.concatenate((bears[:-1], bears[:-1]))
-    longest = max(_runs(~twice), key=lambda run: run.stop - run.start, default=slice(0, 0))
-    return int((longest.start + longest.stop) // 2 % (len(bears) - 1))
-
-
-def _runs(flags: NDArray[np.bool_]) -> list[slice]:
-    """Where the flags are up, run by run."""
-    steps = np.diff(np.concatenate(([0], flags.astype(np.int8), [0])))
-    ends = zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True)
-    return [slice(int(a), int(b)) for a, b in ends]
-
-
-def _without_short_runs(
-    flags: NDArray[np.bool_], shortest: float, *, value: bool
-) -> NDArray[np.bool_]:
-    """Turn over the runs of ``value`` that are shorter; those at either end stay if False."""
-    kept = flags.copy()
-    for run in _runs(flags == value):
-        at_end = run.start == 0 or run.stop == len(flags)
-        if run.stop - run.start < shortest and (value or not at_end):
-            kept[run] = not value
-    return kept

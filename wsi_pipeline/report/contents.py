@@ -147,6 +147,16 @@ class CohortRow:
         Measurements by name as in the ``values`` of ``measurements.json``; empty if failed.
     report
         Path of the case's page, relative to the cohort's; "" where there is none.
+    model_id, model_version
+        What segmented the slide; "" where nothing did or it is not known.
+    is_baseline
+        Whether that is a baseline without learnt weights, whose numbers are not findings.
+    flags
+        Codes of the slide's quality flags; one that several sections raised may be repeated.
+    pipeline_version
+        Version of this software that measured the slide; "" where it is not known.
+    mpp
+        Native pixel width that all lengths rest on, µm; None where it is not known.
     """
 
     case_id: str
@@ -157,3 +167,19 @@ class CohortRow:
     log: str
     values: Mapping[str, Mapping[str, Any]]
     report: str
+    model_id: str = ""
+    model_version: str = ""
+    is_baseline: bool = False
+    flags: tuple[str, ...] = ()
+    pipeline_version: str = ""
+    mpp: float | None = None
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the slide was measured."""
+        return self.status == "done"
+
+    @property
+    def flag_codes(self) -> tuple[str, ...]:
+        """Each code once, in the order given."""
+        return tuple(dict.fromkeys(self.flags))

@@ -3,6 +3,8 @@
 1. `DEFINITIONS` lists the measurements in the order in which a reader wants them.
 2. `definition_of` also answers for a name that is not in the list, so that a new
    measurement is shown before this page has learnt to explain it.
+3. `FLAG_TEXTS` says what each quality flag means on any slide; the flag itself carries the
+   sentence about its own slide.
 
 The full definitions are in ``docs/measurements.md``, under the same names.
 """
@@ -14,13 +16,13 @@ from typing import Literal, NamedTuple
 
 from wsi_pipeline.classes import CLASS_NAMES
 
-Form = Literal["quantity", "percent"]
+Form = Literal["quantity", "percent", "membership"]
 
 
 class Definition(NamedTuple):
     """How one measurement is called, explained and printed.
 
-    ``percent`` prints a number between 0 and 1 as %.
+    ``percent`` prints a number between 0 and 1 as %, ``membership`` with two decimals.
     """
 
     title: str
@@ -35,8 +37,9 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "orientation_confidence": Definition(
         "Confidence of the orientation",
-        "How clearly the layers speak for that orientation; not a calibrated probability.",
-        "percent",
+        "How clearly the layers speak for the computed orientation, from 0 to 1, with 0.5 at a "
+        "threshold; not a probability.",
+        "membership",
     ),
     "orientation_computed": Definition(
         "Orientation, as computed",
@@ -52,14 +55,22 @@ DEFINITIONS: dict[str, Definition] = {
         "Tumour area in the dermal compartment divided by the area of that compartment.",
         "percent",
     ),
+    "tumour_in_window_fraction": Definition(
+        "Tumour in the window",
+        "Share of the segmented tumour that lies inside the window where both junctions are known.",
+        "percent",
+    ),
     "relative_depth_max": Definition(
         "Deepest tumour, relative",
-        "Deepest tumour on the way from the dermo-epidermal junction (0 %) to the "
-        "dermo-subcutaneous junction (100 %).",
+        "Place of the deepest tumour between the dermo-epidermal junction (0 %) and the "
+        "dermo-subcutaneous junction (100 %, also for all that lies beyond it): the 99.5th "
+        "percentile over tumour, without components < 500 µm².",
         "percent",
     ),
     "depth_max_um": Definition(
-        "Deepest tumour", "Greatest depth of tumour below the dermo-epidermal junction."
+        "Deepest tumour",
+        "Depth of tumour below the dermo-epidermal junction: the 99.5th percentile over tumour, "
+        "without components < 500 µm².",
     ),
     "occupancy_profile": Definition(
         "Depth profile",
@@ -84,7 +95,7 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "assessable_length_mm": Definition(
         "Assessable length",
-        "Length of the dermo-epidermal junction above which both borders of the dermis are known.",
+        "Length of the dermo-epidermal junction along which both borders of the dermis are known.",
     ),
     "epidermis_length_mm": Definition(
         "Epidermis length", "Length of the dermo-epidermal junction, smoothed over rete ridges."
@@ -95,6 +106,28 @@ DEFINITIONS: dict[str, Definition] = {
         "percent",
     ),
 }
+
+FLAG_TEXTS: dict[str, str] = {
+    "adnexa_not_segmented": "the model never calls adnexa, so their area is not known",
+    "blur_fraction": "part of the tissue is out of focus",
+    "dsj_interpolated": "part of the dermo-subcutaneous junction was bridged",
+    "epidermis_absent": "no surface epidermis is seen, so no depth can be measured",
+    "epidermis_bridged": "the dermo-epidermal junction was bridged where epidermis is missing",
+    "epidermis_fragmented": "the surface epidermis lies in several pieces",
+    "fat_absent": "no subcutaneous fat is seen, so the lower border of the dermis is not known",
+    "ink_margin": "a margin of the specimen is inked",
+    "multi_section_slide": "the slide holds several sections, each measured on its own",
+    "orientation_conflict": "the layers look otherwise than the declared orientation",
+    "pen_on_glass": "there are pen marks beside the tissue",
+    "pen_on_tissue": "pen marks cover tissue",
+    "sections_dropped": "further pieces of tissue were left out",
+    "stain_out_of_gamut": "the stain is unlike that of the slides the rules were made for",
+    "tissue_small": "there is little tissue",
+    "touches_edge": "tissue reaches the edge of what was scanned",
+    "tumour_tiny": "very little tumour was segmented",
+    "window_partial": "part of the tumour lies outside the window where both junctions are known",
+}
+"""Meaning of each quality flag, as a clause."""
 
 PROFILE = "occupancy_profile"
 

@@ -23,12 +23,21 @@ from markupsafe import Markup
 
 from wsi_pipeline.classes import TISSUE_CLASSES
 from wsi_pipeline.report.contents import CaseReport, CohortRow
-from wsi_pipeline.report.definitions import GLANCE, definition_of
+from wsi_pipeline.report.definitions import FLAG_TEXTS, GLANCE, definition_of
 from wsi_pipeline.report.views import flatten_facts, view_slide
-from wsi_pipeline.report.wording import Reading, read_value
+from wsi_pipeline.report.wording import Reading, read_entry, stage_in_words
 
 _LONGEST_TEXT = 2000  # characters: longer than any message, shorter than a flooded page
 _KEPT_CONTROLS = "\n\t"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _FlagMark:
+    """A quality flag in the cohort's table: its code, that in words, and what it means."""
+
+    code: str
+    word: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,8 @@ class _CohortLine:
 
     row: CohortRow
     address: str
+    model: str
+    flags: tuple[_FlagMark, ...]
     readings: tuple[Reading, ...]
 
 
@@ -64,6 +75,7 @@ def render_case(case: CaseReport) -> str:
     return environment.get_template("case.html").render(
         case=case,
         slides=slides,
+        baseline_count=sum(slide.is_baseline for slide in slides),
         facts=flatten_facts(case.provenance),
         version=str(case.provenance.get("pipeline_version", "not recorded")),
         style=style,
@@ -88,12 +100,15 @@ def render_cohort(rows: Sequence[CohortRow], *, provenance: Mapping[str, Any]) -
     """
     environment = _environment()
     style, script = _source(environment, "report.css"), _source(environment, "sort.js")
-    lines = [_CohortLine(row, relative_address(row.report), _read_headlines(row)) for row in rows]
+    lines = [_cohort_line(row) for row in rows]
+    done = [line for line in lines if line.row.has_numbers]
     return environment.get_template("cohort.html").render(
         lines=lines,
         titles=[definition_of(name).title for name in GLANCE],
-        done=[line for line in lines if line.row.status == "done"],
-        failed=[line for line in lines if line.row.status != "done"],
+        done=done,
+        failed=[line for line in lines if not line.row.has_numbers],
+        baseline_count=sum(line.row.is_baseline for line in done),
+        flags=sorted({flag for line in lines for flag in line.flags}),
         case_count=len({row.case_id for row in rows}),
         facts=flatten_facts(provenance),
         version=str(provenance.get("pipeline_version", "not recorded")),
@@ -139,7 +154,7 @@ def _is_control(character: str) -> bool:
 
 def _environment() -> Environment:
     """Template engine that escapes everything and stumbles over what is missing."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("wsi_pipeline.report"),
         autoescape=True,
         finalize=harmless,
@@ -147,6 +162,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["stage_in_words"] = stage_in_words
+    return environment
 
 
 def _source(environment: Environment, name: str) -> Markup:
@@ -160,6 +177,17 @@ def _fingerprint(source: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _read_headlines(row: CohortRow) -> tuple[Reading, ...]:
-    """The few measurements that the table shows."""
-    return tuple(read_value(name, row.values.get(name)) for name in GLANCE)
+def _cohort_line(row: CohortRow) -> _CohortLine:
+    """One slide in words."""
+    return _CohortLine(
+        row=row,
+        address=relative_address(row.report),
+        model=f"{row.model_id} {row.model_version}".strip() or "not recorded",
+        flags=tuple(_flag_mark(code) for code in row.flag_codes),
+        readings=tuple(read_entry(row.values, name) for name in GLANCE),
+    )
+
+
+def _flag_mark(code: str) -> _FlagMark:
+    """A flag that is not explained here is shown by its code."""
+    return _FlagMark(code, code.replace("_", " "), FLAG_TEXTS.get(code, "not explained here"))

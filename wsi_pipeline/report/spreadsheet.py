@@ -1,11 +1,17 @@
 """How does a spreadsheet read the cohort?
 
 1. One line per slide: who, status, where and why it failed, its log and page.
-2. For each headline measurement three columns: the plain number or word (its unit is in
+2. What its numbers are worth: the model and whether it is a baseline, quality flags, version
+   of this software, pixel width.
+3. For each measurement of a slide three columns: the plain number or word (its unit is in
    the name of the column; fractions run from 0 to 1), ``…_status`` and ``…_reason``.
    No value is an empty cell next to a status that says so.
-3. These columns are always there; measurements that are not known here follow them.
-4. A text that a spreadsheet would run as a formula is led by an apostrophe.
+4. These columns are always there, in this order; measurements that are not known here
+   follow them.
+5. A text that a spreadsheet would run as a formula is led by an apostrophe.
+
+Left out, since they do not fit one cell or one line: intervals, the depth profile and the
+values of each section.  They are in the ``report.json`` of the case.
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.report.contents import CohortRow
 from wsi_pipeline.report.definitions import HEADLINES, PROFILE
 
@@ -27,11 +34,30 @@ IDENTITY: tuple[str, ...] = (
     "log",
     "report",
 )
-"""Columns in front of the measurements."""
+"""Columns of who and what happened: texts, named as in `CohortRow`."""
+
+WORTH: tuple[str, ...] = (
+    "model_id",
+    "model_version",
+    "is_baseline",
+    "flags",
+    "pipeline_version",
+    "mpp",
+)
+"""Columns of what the numbers are worth: ``is_baseline`` true or false, flags joined by ";"."""
+
+NUMBERS: tuple[str, ...] = (
+    *HEADLINES,
+    *(name for name in map("area_{}_mm2".format, CLASS_NAMES[1:]) if name not in HEADLINES),
+)
+"""Measurements that always have their columns: the headlines and the area of every class."""
 
 
 def cohort_csv(rows: Sequence[CohortRow]) -> str:
     """Write the cohort as comma-separated values (RFC 4180, with a header).
+
+    Intervals, depth profiles and the values of single sections are left out; they are in the
+    ``report.json`` of each case.
 
     Parameters
     ----------
@@ -43,13 +69,15 @@ def cohort_csv(rows: Sequence[CohortRow]) -> str:
     A text beginning with ``=``, ``+``, ``-`` or ``@``, also after white space, is led by an
     apostrophe, which spreadsheets take as "this is text".  Numbers are written as they are.
     """
-    names = [*HEADLINES, *_further_names(rows)]
+    names = [*NUMBERS, *_further_names(rows)]
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow([*IDENTITY, *(column for name in names for column in _columns(name))])
+    writer.writerow([*IDENTITY, *WORTH, *(column for name in names for column in _columns(name))])
     for row in rows:
         identity = (disarm(getattr(row, column)) for column in IDENTITY)
-        writer.writerow([*identity, *(cell for name in names for cell in _cells(row, name))])
+        writer.writerow(
+            [*identity, *_worth(row), *(cell for name in names for cell in _cells(row, name))]
+        )
     return file.getvalue()
 
 
@@ -66,10 +94,23 @@ def disarm(text: str) -> str:
     return f"'{written}" if written and starts_formula else written
 
 
+def _worth(row: CohortRow) -> tuple[str | float, ...]:
+    """Cells under `WORTH`; empty where it is not known."""
+    is_known = row.is_baseline or row.model_id
+    return (
+        disarm(row.model_id),
+        disarm(row.model_version),
+        str(row.is_baseline).lower() if is_known else "",
+        disarm(";".join(row.flag_codes)),
+        disarm(row.pipeline_version),
+        "" if row.mpp is None else row.mpp,
+    )
+
+
 def _further_names(rows: Iterable[CohortRow]) -> list[str]:
     """Measurements of some row that have no column of their own yet."""
     named = {name for row in rows for name in row.values}
-    return sorted(named - {*HEADLINES, PROFILE})
+    return sorted(named - {*NUMBERS, PROFILE})
 
 
 def _columns(name: str) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ from wsi_pipeline.report.definitions import DEFINITIONS, GLANCE, PROFILE, Form, 
 from wsi_pipeline.report.pictures import SlideView, compose_view
 from wsi_pipeline.report.profile import Profile, draw_profile
 from wsi_pipeline.report.summary import summarise_slide
-from wsi_pipeline.report.wording import Reading, format_duration, format_value, read_value
+from wsi_pipeline.report.wording import Reading, format_duration, format_value, read_entry
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -39,6 +39,7 @@ SLIDE_FACTS: tuple[str, ...] = (
 )
 """Entries of a slide's own information that are shown; others may name a person or a date."""
 
+_FLAG_FORMS: dict[str, Form] = {"orientation_conflict": "membership"}
 _SEVERITIES = {"block": "No numbers", "warn": "Caution", "info": "Note"}
 
 
@@ -109,7 +110,7 @@ def view_slide(slide: SlideReport) -> SlideText:
         declared=_declared(slide),
         summary=summarise_slide(values),
         flags=sort_flags(slide.flags),
-        glance=tuple(read_value(name, values.get(name)) for name in GLANCE),
+        glance=tuple(read_entry(values, name) for name in GLANCE),
         readings=_read_all(values),
         section_table=_section_table(slide.measurements.get("sections") or ()),
         legend=_legend(values, drawn={layer.index for layer in view.layers}),
@@ -163,7 +164,7 @@ def _read_flag(flag: Mapping[str, Any]) -> Flag:
     severity = severity if severity in _SEVERITIES else "warn"
     value, unit = flag.get("value"), str(flag.get("unit") or "")
     code = str(flag.get("code") or "")
-    form: Form = "percent" if unit == "1" else "quantity"
+    form = _FLAG_FORMS.get(code, "percent" if unit == "1" else "quantity")
     return Flag(
         severity=severity,
         word=_SEVERITIES[severity],
@@ -175,11 +176,11 @@ def _read_flag(flag: Mapping[str, Any]) -> Flag:
 
 def _declared(slide: SlideReport) -> Facts:
     """What the case table says of the slide."""
-    declared = slide.measurements.get("declared", {})
+    section = str(slide.measurements.get("declared", {}).get("section") or "auto")
     return (
         ("Block", slide.block or "not declared"),
         ("Stain", slide.stain or "not declared"),
-        ("Section, as declared", str(declared.get("section") or "not declared")),
+        ("Section, as declared", "not declared" if section == "auto" else section),
         ("Pixel width", _pixel_width(slide.slide)),
     )
 
@@ -204,7 +205,7 @@ def _read_all(values: Mapping[str, Mapping[str, Any]]) -> tuple[Reading, ...]:
     """Every measurement but the profile and the areas, which the legend holds."""
     legend = {_area_name(tissue.name) for tissue in TISSUE_CLASSES} - DEFINITIONS.keys()
     names = ({*values} | DEFINITIONS.keys()) - legend - {PROFILE}
-    return tuple(read_value(name, values.get(name)) for name in reading_order(names))
+    return tuple(read_entry(values, name) for name in reading_order(names))
 
 
 def _area_name(tissue: str) -> str:
@@ -219,7 +220,7 @@ def _legend(values: Mapping[str, Mapping[str, Any]], *, drawn: set[int]) -> tupl
             index=index,
             name=tissue.name,
             colour="#{:02x}{:02x}{:02x}".format(*tissue.rgb),
-            area=read_value(_area_name(tissue.name), values.get(_area_name(tissue.name))),
+            area=read_entry(values, _area_name(tissue.name)),
             is_drawn=index in drawn,
         )
         for index, tissue in enumerate(TISSUE_CLASSES)
@@ -236,7 +237,7 @@ def _section_table(sections: Iterable[Mapping[str, Any]]) -> SectionTable | None
     rows = []
     for name in named:
         if name != PROFILE:
-            cells = tuple(read_value(name, piece.get("values", {}).get(name)) for piece in pieces)
+            cells = tuple(read_entry(piece.get("values", {}), name) for piece in pieces)
             rows.append((cells[0].title, cells))
     return SectionTable(tuple(str(piece.get("section_id", "")) for piece in pieces), tuple(rows))
 
@@ -256,7 +257,7 @@ def _profiles(slide: SlideReport) -> tuple[NamedProfile, ...]:
 
 def _profile_absence(values: Mapping[str, Mapping[str, Any]]) -> str:
     """Why there is no profile of the whole slide; "" if there is one."""
-    reading = read_value(PROFILE, values.get(PROFILE))
+    reading = read_entry(values, PROFILE)
     return "" if reading.is_present and reading.number is None else reading.sentence
 
 

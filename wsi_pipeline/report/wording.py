@@ -4,6 +4,7 @@
 2. `format_value`: a number with its unit; a fraction as %, and never a trace as 0 %.
 3. `read_value`: value, status, reason and interval as a `Reading`.  Null is said as
    "not assessable, because …": neither 0 nor a blank.
+4. `read_entry`: the same in view of the other measurements, where they decide what it means.
 """
 
 from __future__ import annotations
@@ -23,6 +24,15 @@ _STATUS_WORDS = {
     "not_assessable": "not assessable",
     "not_defined": "not defined",
 }
+_DECLARED = "as declared"  # reason of a value that was declared, not measured
+_STAGE_WORDS = {
+    "inspect": "reading the slide file",
+    "tile": "finding the tissue",
+    "segment": "segmenting the tissue",
+    "measure": "measuring",
+    "report": "reporting",
+    "unknown": "an unknown step",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +44,10 @@ class Reading:
     name, title, definition
         What it is.
     text
-        The value with its unit, led by "at least" for a lower bound; else the status.
+        The value with its unit, led by "at least" for a lower bound and by "declared" where
+        it was; else the status.
     because
-        "because …", or "" where nothing needs a reason.
+        "because …", the remark on a measured value, or "" where nothing needs a reason.
     status
         Status in words.
     interval
@@ -59,8 +70,8 @@ class Reading:
 
     @property
     def sentence(self) -> str:
-        """The value and, after a dash, its reason."""
-        return f"{self.text} – {self.because}" if self.because else self.text
+        """The value and its reason."""
+        return f"{self.text}, {self.because}" if self.because else self.text
 
 
 def format_number(value: float) -> str:
@@ -113,6 +124,8 @@ def format_value(value: Any, unit: str, *, form: Form) -> str:
         return str(value).replace("_", " ")
     if form == "percent":
         return format_percent(value)
+    if form == "membership" and math.isfinite(value):
+        return f"{value:.2f}"
     return (
         f"{format_number(value)}{_SPACE}{unit}" if unit not in ("", "1") else format_number(value)
     )
@@ -145,23 +158,72 @@ def read_value(name: str, raw: Mapping[str, Any] | None) -> Reading:
     title, definition, form = definition_of(name)
     entry = {"reason": "this run did not compute it"} if raw is None else raw
     value, unit = entry.get("value"), str(entry.get("unit") or "")
-    status = str(entry.get("status", "measured"))
-    if value is None and status != "not_defined":
-        status = "not_assessable"
+    status = _status(entry)
     words = _STATUS_WORDS.get(status, status.replace("_", " "))
-    text = words if value is None else format_value(value, unit, form=form)
-    reason = str(entry.get("reason") or ("" if status == "measured" else _NO_REASON))
+    written = words if value is None else format_value(value, unit, form=form)
     return Reading(
         name=name,
         title=title,
         definition=definition,
-        text=f"at least {text}" if status == "at_least" else text,
-        because=f"because {reason}" if reason else "",
+        text=f"{_lead(entry, status)}{written}",
+        because=_because(entry, status),
         status=words,
         interval=format_interval(entry.get("interval"), unit, form=form),
         number=float(value) if isinstance(value, int | float) else None,
         is_present=value is not None,
     )
+
+
+def read_entry(values: Mapping[str, Mapping[str, Any]], name: str) -> Reading:
+    """Turn one of a slide's or section's measurements into words, knowing the others.
+
+    Notes
+    -----
+    The confidence of the orientation is that of the computed word; where the layers do not
+    settle on one, its number would be read as the confidence of something else.
+    """
+    if name == "orientation_confidence":
+        word = values.get("orientation_computed", {}).get("value")
+        if word in ("indeterminate", "mixed"):
+            reason = f"the computed orientation is {word}"
+            return read_value(name, {"unit": "1", "status": "not_defined", "reason": reason})
+    return read_value(name, values.get(name))
+
+
+def stage_in_words(stage: str) -> str:
+    """Say what a slide was at when it failed.
+
+    Examples
+    --------
+    >>> stage_in_words("inspect"), stage_in_words("count_nuclei")
+    ('reading the slide file', 'count nuclei')
+    """
+    return _STAGE_WORDS.get(stage, stage.replace("_", " "))
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    """The status; an entry without a value cannot be a measured one."""
+    status = str(entry.get("status", "measured"))
+    has_value = entry.get("value") is not None
+    return status if has_value or status == "not_defined" else "not_assessable"
+
+
+def _lead(entry: Mapping[str, Any], status: str) -> str:
+    """What must be said before the value."""
+    if status == "at_least":
+        return "at least "
+    return "declared " if status == "measured" and entry.get("reason") == _DECLARED else ""
+
+
+def _because(entry: Mapping[str, Any], status: str) -> str:
+    """The reason as a subordinate clause; the status is not said a second time."""
+    reason = str(entry.get("reason") or "")
+    if status == "measured":
+        return "" if reason == _DECLARED else reason
+    again = f"{_STATUS_WORDS.get(status, status)} "
+    if reason.startswith(again):
+        return reason.removeprefix(again)
+    return f"because {reason or _NO_REASON}"
 
 
 def format_duration(seconds: float | None) -> str:

@@ -46,6 +46,8 @@ class ModelCard:
         Weights inside the folder; None for a model without learnt weights.
     training_data, intended_use, limits
         Plain words for the reader of a report.
+    never_called
+        Classes that the model cannot call; their absence from a label map says nothing.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class ModelCard:
     intended_use: str
     limits: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    never_called: tuple[str, ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -95,6 +98,7 @@ class ModelCard:
             "training_data": self.training_data,
             "intended_use": self.intended_use,
             "limits": self.limits,
+            "never_called": list(self.never_called),
         }
 
 
@@ -142,6 +146,8 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
         _table(raw, "architecture").get("name"), str
     ):
         faults.append("a builtin model needs an [architecture] table with a 'name'")
+    if not set(raw.get("never_called", [])) <= set(CLASS_NAMES):
+        faults.append(f"'never_called' may name: {', '.join(CLASS_NAMES)}")
     faults += [
         f"'normalisation.{name}' must be three numbers"
         for name in ("mean", "std")
@@ -202,6 +208,7 @@ def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
         parameters=architecture,
         weights_file=weights.get("file"),
         weights_sha256=weights.get("sha256"),
+        never_called=tuple(raw.get("never_called", ())),
     )
 
 

@@ -51,7 +51,7 @@ def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
 def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
     about = {
         "schema": SCHEMA,
-        "spec": truth_to_json(asdict(phantom.spec)),
+        "spec": asdict(phantom.spec),
         "grid": Grid(phantom.labels.shape, phantom.spec.mpp).to_json(),
         "truth": truth_to_json(phantom.truth),
         "provenance": provenance("phantom", config_sha256=""),

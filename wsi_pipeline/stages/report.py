@@ -213,7 +213,7 @@ def _cohort_rows(
 ) -> list[CohortRow]:
     """Rows of one case; a case without a report counts as failed."""
     try:
-        raw = read_json(path, made_by="wsi-pipeline report")
+        raw = _read_case(path)
     except StoreError as fault:
         reason = f"the case has no report: {fault}"
         return [
@@ -235,6 +235,13 @@ def _cohort_rows(
         )
         for slide_id in slide_ids
     ]
+
+
+def _read_case(path: Path) -> dict[str, Any]:
+    raw = read_json(path, made_by="wsi-pipeline report")
+    if raw.get("schema") != SCHEMA:
+        raise StoreError(f"{path} does not hold '{SCHEMA}'; run 'wsi-pipeline report' again")
+    return raw
 
 
 def _row(

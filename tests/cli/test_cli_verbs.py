@@ -1,0 +1,340 @@
+"""Each verb, called as from a shell."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+from calling import FAST, Call
+
+import wsi_pipeline
+from wsi_pipeline.cli.inputs import read_cases
+from wsi_pipeline.stages.failure import FailureNote, write_failure
+from wsi_pipeline.stages.inspect import read_record
+from wsi_pipeline.stages.tile import read_tiled
+from wsi_pipeline.store import Segmentation
+
+VERBS = ["run", "inspect", "tile", "segment", "measure", "report", "phantom", "doctor"]
+
+
+def test_the_version_is_told(call: Call) -> None:
+    called = call("--version")
+    assert (called.code, called.out) == (0, f"wsi-pipeline {wsi_pipeline.__version__}\n")
+
+
+def test_help_names_every_verb(call: Call) -> None:
+    called = call("--help")
+    assert called.code == 0
+    for verb in VERBS:
+        assert f" {verb} " in called.out
+    assert "Exit codes" in called.out
+    assert "research use only" in called.out
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "report case", "report cohort"])
+def test_every_verb_explains_itself(call: Call, verb: str) -> None:
+    called = call(*verb.split(), "--help")
+    assert called.code == 0
+    assert f"wsi-pipeline {verb}" in called.out
+    assert "--help" in called.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["paint"],
+        ["inspect"],
+        ["inspect", "a.svs", "--colour", "red"],
+        ["inspect", "a.svs", "--mpp", "wide"],
+        ["inspect", "a.svs", "--section", "oblique"],
+        ["tile", "a.svs"],
+        ["phantom", "--out", "x", "--grade", "4"],
+        ["run", "cases.tsv"],
+    ],
+)
+def test_bad_usage_ends_with_2(call: Call, words: list[str]) -> None:
+    called = call(*words)
+    assert called.code == 2
+    assert "Usage" in called.err
+
+
+@pytest.mark.parametrize("verb", ["inspect", "tile", "segment"])
+def test_bad_settings_end_with_2(call: Call, slide: Path, tmp_path: Path, verb: str) -> None:
+    out = tmp_path / "out"
+    called = call(verb, slide, "--out", out, "--set", "tiling.tile_px=3", "--set", "x.y=1")
+    assert called.code == 2
+    assert "'tiling.tile_px' must be at least 64" in called.err
+    assert "unknown section 'x'" in called.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_inspect_tells_what_a_slide_is(call: Call, slide: Path) -> None:
+    called = call("inspect", slide)
+    assert called.code == 0
+    assert called.out.splitlines() == [
+        "phantom-1-vertical.tiff: generic-tiff, read with openslide",
+        "  2400 × 2000 px at 0.5 µm/px (from tiff.XResolution)",
+        "  1.20 × 1.00 mm, levels 1×, 2×, 4×",
+    ]
+
+
+def test_inspect_tells_it_as_json(call: Call, slide: Path) -> None:
+    info = json.loads(call("inspect", slide, "--json").out)
+    assert info["level_shapes"][0] == [2000, 2400]
+    assert info["mpp"] == pytest.approx(0.5)
+
+
+def test_inspect_writes_what_it_was_told(call: Call, slide: Path, tmp_path: Path) -> None:
+    declared = {
+        "--slide-id": "B1",
+        "--case-id": "one",
+        "--block": "B",
+        "--section": "horizontal",
+        "--primary-site": "lung",
+        "--stain": "PAS",
+    }
+    words = [word for pair in declared.items() for word in pair]
+    out = tmp_path / "slide.json"
+    assert call("inspect", slide, "--out", out, "--mpp", 0.4, *words).code == 0
+    record = read_record(out)
+    said = record.declared
+    assert declared == {
+        "--slide-id": said.slide_id,
+        "--case-id": said.case_id,
+        "--block": said.block,
+        "--section": said.section,
+        "--primary-site": said.primary_site,
+        "--stain": said.stain,
+    }
+    assert (record.info["mpp"], record.info["mpp_source"]) == (0.4, "given")
+
+
+def test_a_slide_is_called_by_its_file_unless_told(call: Call, slide: Path, tmp_path: Path) -> None:
+    assert call("inspect", slide, "--out", tmp_path / "slide.json").code == 0
+    assert read_record(tmp_path / "slide.json").declared.slide_id == "phantom-1-vertical"
+
+
+def test_tile_plans_draws_and_exports(call: Call, slide: Path, tmp_path: Path) -> None:
+    out, export = tmp_path / "tiles.json", tmp_path / "rgb.zarr"
+    called = call(
+        *("tile", slide, "--out", out, "--picture", tmp_path / "tiles.png"),
+        *("--export", export, *FAST),
+    )
+    assert called.code == 0
+    plan = read_tiled(out).plan
+    rows, columns = plan.lattice
+    count = len(plan)
+    assert called.out.splitlines() == [
+        f"{out}: {count} of {rows * columns} tiles show tissue",
+        f"{export}: {count} RGB tiles",
+    ]
+    assert f"export: {count}/{count} tiles" in called.err
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("tiles.json", "sections.png", "tiles.png", "rgb.zarr")
+    }
+
+
+def test_tile_does_not_empty_a_folder_of_the_users(call: Call, slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    called = call("tile", slide, "--out", tmp_path / "t" / "tiles.json", "--export", tmp_path)
+    assert called.code == 1
+    assert "choose another output" in called.err
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_segment_plans_by_itself(call: Call, slide: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.ome.zarr"
+    called = call("segment", slide, "--out", out, "--scheduler", "sync", "--workers", 1, *FAST)
+    assert called.code == 0
+    assert called.out == f"{out}\n"
+    count = len(read_tiled(tmp_path / "tiles.json").plan)
+    assert Segmentation(out).attributes["tiles"] == count
+    (line,) = called.err.splitlines()  # no bar where stderr is no terminal
+    assert line.startswith(f"phantom-1-vertical: {count}/{count} tiles, ")
+
+
+def test_the_verbs_lead_from_a_slide_to_numbers(slides: Path, slide: Path) -> None:
+    folder = slides / slide.stem
+    assert {path.name for path in folder.iterdir()} == {
+        *("slide.json", "tiles.json", "tiles.png", "sections.png"),
+        *("segmentation.ome.zarr", "measurements.json"),
+    }
+    raw = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
+    assert (raw["slide_id"], raw["case_id"]) == (slide.stem, "phantom-1")
+
+
+def test_measure_needs_what_comes_before(call: Call, slides: Path, slide: Path) -> None:
+    folder = slides / slide.stem
+    called = call(
+        *("measure", folder / "slide.json", "--tiles", folder / "none.json"),
+        *("--segmentation", folder / "segmentation.ome.zarr", "--out", folder / "m.json"),
+    )
+    assert called.code == 1
+    assert "run 'wsi-pipeline tile' first" in called.err
+    assert not (folder / "m.json").exists()
+
+
+def test_an_mpp_beside_a_record_is_not_passed_over(
+    call: Call, slides: Path, slide: Path, tmp_path: Path
+) -> None:
+    record = slides / slide.stem / "slide.json"
+    called = call("tile", record, "--mpp", 0.25, "--out", tmp_path / "tiles.json")
+    assert called.code == 2
+    assert "give --mpp to 'inspect' instead" in called.err
+
+
+def test_named_options_win_over_set(call: Call, slide: Path, tmp_path: Path) -> None:
+    called = call(
+        *("segment", slide, "--out", tmp_path / "a.ome.zarr", "--model", "resnet"),
+        *("--set", "segment.model=colour-baseline"),
+    )
+    assert called.code == 2
+    assert "no model 'resnet'" in called.err
+
+
+def test_phantom_writes_a_table_that_reads(phantoms: Path) -> None:
+    rows = read_cases(phantoms / "cases.tsv")
+    assert [row.declared.slide_id for row in rows] == ["phantom-1-vertical", "phantom-1-horizontal"]
+    assert [row.declared.section for row in rows] == ["vertical", "horizontal"]
+    assert {row.declared.case_id for row in rows} == {"phantom-1"}
+    for row in rows:
+        assert row.path.with_name(f"{row.declared.slide_id}.truth.json").is_file()
+        assert row.path.with_name(f"{row.declared.slide_id}.truth.zarr").is_dir()
+
+
+@pytest.fixture
+def reported(call: Call, phantoms: Path, slides: Path, tmp_path: Path) -> Path:
+    """Folder with the page of the case; its second slide has failed."""
+    other = slides / "phantom-1-horizontal"
+    write_failure(other / "failure.json", FailureNote("tile", "no tissue was found"))
+    html = tmp_path / "phantom-1" / "report.html"
+    called = call(
+        *("report", "case", phantoms / "cases.tsv", "phantom-1"),
+        *("--slides", slides / "{slide_id}"),
+        *("--html", html, "--json", html.with_suffix(".json")),
+    )
+    assert called.code == 0
+    assert called.out == f"{html} (1 of 2 slides failed)\n"
+    return tmp_path
+
+
+def test_a_case_report_names_what_failed(reported: Path) -> None:
+    text = (reported / "phantom-1" / "report.html").read_text(encoding="utf-8")
+    assert "no tissue was found" in text
+    raw = json.loads((reported / "phantom-1" / "report.json").read_text(encoding="utf-8"))
+    assert raw["primary_site"] == "breast"
+    assert [slide["slide_id"] for slide in raw["slides"]] == ["phantom-1-vertical"]
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--strict"], 1)])
+def test_a_cohort_report_names_what_failed(
+    call: Call, phantoms: Path, reported: Path, options: list[str], code: int
+) -> None:
+    html, table = reported / "cohort.html", reported / "cohort.csv"
+    called = call(
+        *("report", "cohort", phantoms / "cases.tsv", *options),
+        *("--cases", reported / "{case_id}" / "report.json", "--html", html, "--csv", table),
+    )
+    assert called.code == code
+    assert called.out == f"{html}\n"
+    assert called.err == "failed: phantom-1-horizontal (tile): no tissue was found\n"
+    with table.open(newline="", encoding="utf-8") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["done", "failed"]
+
+
+def test_where_nothing_failed_strict_is_content(
+    call: Call, slide: Path, slides: Path, tmp_path: Path
+) -> None:
+    table, html = tmp_path / "cases.tsv", tmp_path / "one" / "report.html"
+    table.write_text(f"case_id\tslide_id\tpath\none\t{slide.stem}\t{slide}\n")
+    case = ("report", "case", table, "one", "--slides", slides / "{slide_id}")
+    assert call(*case, "--html", html, "--json", html.with_suffix(".json")).out == f"{html}\n"
+    called = call(
+        *("report", "cohort", table, "--cases", tmp_path / "{case_id}" / "report.json"),
+        *("--html", tmp_path / "cohort.html", "--csv", tmp_path / "cohort.csv", "--strict"),
+    )
+    assert (called.code, called.err) == (0, "")
+
+
+def test_a_case_that_is_not_in_the_table_is_named(
+    call: Call, phantoms: Path, tmp_path: Path
+) -> None:
+    called = call(
+        *("report", "case", phantoms / "cases.tsv", "two", "--slides", tmp_path / "{slide_id}"),
+        *("--html", tmp_path / "r.html", "--json", tmp_path / "r.json"),
+    )
+    assert called.code == 2
+    assert "has no case 'two'" in called.err
+
+
+def test_braces_in_a_path_are_only_braces(call: Call, phantoms: Path, tmp_path: Path) -> None:
+    html = tmp_path / "r.html"
+    called = call(
+        *("report", "case", phantoms / "cases.tsv", "phantom-1"),
+        *("--slides", tmp_path / "{0}" / "{x}" / "{slide_id}"),
+        *("--html", html, "--json", html.with_suffix(".json")),
+    )
+    assert called.code == 0
+    assert "(2 of 2 slides failed)" in called.out
+
+
+def test_one_place_for_all_slides_is_refused(call: Call, phantoms: Path, tmp_path: Path) -> None:
+    html = tmp_path / "r.html"
+    called = call(
+        *("report", "case", phantoms / "cases.tsv", "phantom-1", "--slides", tmp_path),
+        *("--html", html, "--json", html.with_suffix(".json")),
+    )
+    assert called.code == 2
+    assert "must hold {slide_id}" in called.err
+    assert not html.exists()
+
+
+def test_doctor_finds_this_installation_fit(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsi_pipeline.stages.doctor._MIN_FREE_GIB", 0)
+    called = call("doctor", "--out", tmp_path, "--json")
+    findings = json.loads(called.out)
+    assert called.code == 0
+    assert all(finding["is_good"] for finding in findings)
+    assert {"subject", "is_good", "detail"} == set(findings[0])
+
+
+def test_doctor_says_what_is_bad(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsi_pipeline.stages.doctor._MIN_FREE_GIB", 1e9)
+    called = call("doctor", "--out", tmp_path)
+    assert called.code == 1
+    bad = [line for line in called.out.splitlines() if line.startswith("BAD")]
+    assert len(bad) == 1
+    assert "GiB free" in bad[0]
+
+
+def test_a_bad_table_stops_a_run_before_it_begins(call: Call, tmp_path: Path) -> None:
+    table = tmp_path / "cases.tsv"
+    table.write_text("case_id\tslide_id\tpath\nc\ts\tnone.svs\nc\ts\tnone.svs\n")
+    called = call("run", table, "--out", tmp_path / "out")
+    assert called.code == 2
+    assert "line 2: no file" in called.err
+    assert "line 3: slide_id 's' is used on line 2" in called.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_profile_is_answered_with_those_there_are(
+    call: Call, phantoms: Path, tmp_path: Path
+) -> None:
+    called = call("run", phantoms / "cases.tsv", "--out", tmp_path / "out", "--profile", "moon")
+    assert called.code == 2
+    assert "no profile 'moon' (there are: local" in called.err
+
+
+def test_two_runs_do_not_share_a_folder(call: Call, phantoms: Path, tmp_path: Path) -> None:
+    with (tmp_path / ".run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        called = call("run", phantoms / "cases.tsv", "--out", tmp_path)
+    assert called.code == 2
+    assert "another run is writing" in called.err

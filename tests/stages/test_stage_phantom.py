@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.phantom import PhantomSpec, paint_phantom, sample_spec, truth_to_json
+from wsi_pipeline.slide import open_slide
+from wsi_pipeline.stages.artefacts import read_json
+from wsi_pipeline.stages.phantom import SCHEMA, paint_slide
+from wsi_pipeline.store import read_arrays
+
+SPEC = dataclasses.replace(sample_spec(5, grade=2, width_mm=1.0, height_mm=0.9), mpp=1.0)
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paint_slide(SPEC, folder=tmp_path_factory.mktemp("painted") / "new", name="one")
+
+
+def test_three_files_are_written(painted: Path) -> None:
+    names = {path.name for path in painted.parent.iterdir()}
+    assert names == {"one.tiff", "one.truth.json", "one.truth.zarr"}
+
+
+def test_the_slide_opens_with_its_pixel_size(painted: Path) -> None:
+    with open_slide(painted) as slide:
+        assert slide.grid.shape == (900, 1000)
+        assert slide.grid.mpp == pytest.approx(1.0, rel=1e-6)
+
+
+def test_the_stored_truth_is_what_was_painted(painted: Path) -> None:
+    phantom = paint_phantom(SPEC)
+    arrays, about = read_arrays(painted.with_name("one.truth.zarr"))
+    np.testing.assert_array_equal(arrays["labels"], phantom.labels)
+    np.testing.assert_array_equal(arrays["dej_um"], phantom.dej_um)
+    np.testing.assert_array_equal(arrays["dsj_um"], phantom.dsj_um)
+    for column in phantom.nuclei.dtype.names or ():
+        np.testing.assert_array_equal(arrays[f"nuclei/{column}"], phantom.nuclei[column])
+    assert len(arrays) == 3 + len(phantom.nuclei.dtype.names or ())
+    assert about["truth"] == truth_to_json(phantom.truth)
+
+
+def test_the_specification_lies_beside_it(painted: Path) -> None:
+    about = read_json(painted.with_name("one.truth.json"), made_by="phantom")
+    assert about["schema"] == SCHEMA
+    assert Grid.from_json(about["grid"]) == Grid((900, 1000), 1.0)
+    assert about["provenance"]["stage"] == "phantom"
+    again = PhantomSpec(
+        **{key: tuple(v) if isinstance(v, list) else v for key, v in about["spec"].items()}
+    )
+    assert again == SPEC  # to the last digit, or it would paint another slide
+
+
+def test_the_same_specification_paints_the_same_bytes(painted: Path, tmp_path: Path) -> None:
+    again = paint_slide(SPEC, folder=tmp_path, name="one")
+    assert again.read_bytes() == painted.read_bytes()
