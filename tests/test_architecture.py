@@ -59,8 +59,7 @@ def test_a_room_imports_no_other_room(path: Path) -> None:
     room = room_of(path)
     others = rooms_used(path) - FOUNDATION - {room}
     if room == "cli":
-        # The command line names what it paints and what it checks; all work is in stages.
-        assert others <= {"stages", "phantom"}
+        assert others <= {"stages"}
     elif room == "stages":
         assert "cli" not in others
     elif room != "__init__":

@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import zarr
 from distributed import LocalCluster
 
 from wsi_pipeline.blockwise import cover_plane
+from wsi_pipeline.errors import BlockError
 from wsi_pipeline.geometry import Box, Grid
 from wsi_pipeline.tiling import Tile, TileShape, plan_whole
 
 PLAN = plan_whole(Grid((70, 100), 2.0), shape=TileShape(16, 4, 2))
+
+
+def kill_on_one(tile: Tile) -> int:
+    if (tile.row, tile.column) == (1, 2):
+        os._exit(1)
+    return 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ def test_a_distributed_scheduler_writes_the_same_plane(tmp_path: Path) -> None:
         plane = write_plane(tmp_path / "plane.zarr", cluster.scheduler_address, 0)
         with pytest.raises(OSError, match="on fire") as fault:
             cover_plane(fail_on_one, PLAN, scheduler=cluster.scheduler_address)
+        with pytest.raises(BlockError, match="killed every worker"):
+            cover_plane(kill_on_one, PLAN, scheduler=cluster.scheduler_address)
     np.testing.assert_array_equal(plane, rows**2 + columns)
     assert "in the tile that writes Box(top=16, left=32" in fault.value.__notes__[0]
 
@@ -112,3 +123,11 @@ def test_boxes_are_all_that_a_task_needs() -> None:
         write: Box
 
     assert cover_plane(lambda task: task.write.area_px, [Only(Box(0, 0, 3, 4))]) == [12]
+
+
+def test_a_scheduler_that_does_not_answer_is_said() -> None:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
+        pytest.raises(BlockError, match="no Dask scheduler answers"),
+    ):
+        cover_plane(square, PLAN, scheduler="tcp://127.0.0.1:9")

@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar
 import dask
 from dask.callbacks import Callback
 
+from wsi_pipeline.errors import BlockError
 from wsi_pipeline.geometry import Box
 
 Note = TypeVar("Note")
@@ -70,6 +71,8 @@ def cover_plane(
     ------
     Exception
         Whatever the first failing tile raised, with a note that names its box.
+    BlockError
+        If a remote scheduler does not answer, or a tile kills its workers.
     """
     named, todo = _Named(tile_function), list(tiles)
     if scheduler not in _LOCAL:
@@ -88,14 +91,21 @@ def _run_remote(
     address: str,
     on_progress: Progress | None,
 ) -> list[Note]:
-    from distributed import Client, as_completed  # noqa: PLC0415 - slow to import, rarely needed
+    from distributed import Client, KilledWorker, as_completed  # noqa: PLC0415 - slow to import
 
-    with Client(address, set_as_default=False) as client:
+    try:
+        client = Client(address, set_as_default=False)
+    except OSError as fault:
+        raise BlockError(f"no Dask scheduler answers at {address}: {fault}") from fault
+    with client:
         futures = client.map(tile_function, tiles, pure=False, retries=1)
         for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
             fault = future.exception()
             if fault is not None:
                 client.cancel(futures)
+            if isinstance(fault, KilledWorker):
+                raise BlockError(f"a tile killed every worker it was given to: {fault}") from fault
+            if fault is not None:
                 raise fault
             if on_progress:
                 on_progress(done, len(tiles))

@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
@@ -72,8 +71,10 @@ class TissueSettings:
 class TilingSettings:
     """How a plane is cut up."""
 
-    tile_px: int = _setting(512, low=64, high=8192)
-    """Edge of a write box at the working mpp, px; also the edge of a storage shard."""
+    tile_px: int = _setting(1024, low=64, high=8192)
+    """Edge of a write box at the working mpp, px; also the edge of a storage shard. With a halo
+    of 172 px a tile of 512 costs 2.8 times its own pixels, one of 1024 costs 1.8 times; larger
+    ones need gigabytes."""
     min_tissue_fraction: float = _setting(0.0, low=0.0, high=1.0)
     """A tile with less tissue is not computed, share of its area; 0 keeps any tissue at all."""
 
@@ -206,6 +207,8 @@ def _check_value(value: Any, kind: Any, allowed: Mapping[str, Any]) -> tuple[str
     kinds = get_args(kind) or (kind,)
     if isinstance(value, bool) or not isinstance(value, kinds):
         fault = f"must be of type {getattr(kind, '__name__', kind)}"
+    elif isinstance(value, float) and not math.isfinite(value):
+        fault = "must be a finite number"
     elif allowed["choices"] and value not in allowed["choices"]:
         fault = f"must be one of {', '.join(allowed['choices'])}"
     elif allowed["low"] is not None and value < allowed["low"]:
@@ -230,9 +233,3 @@ def _cross_checks(config: Config) -> list[str]:
             f"tcp://host:8786, not {scheduler!r}"
         )
     return faults
-
-
-def config_sha256(config: Config) -> str:
-    """Fingerprint of all settings, for provenance."""
-    text = json.dumps(dataclasses.asdict(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

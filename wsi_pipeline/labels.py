@@ -43,6 +43,12 @@ def label_map(probabilities: NDArray[np.uint8], *, tissue: NDArray[np.bool_]) ->
     return np.where(tissue, labels, np.uint8(BACKGROUND))
 
 
+def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mask grown by one pixel in all eight directions."""
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(mask, np.ones((3, 3), bool))
+    return grown
+
+
 def tissue_within(
     box: Box, *, grid: Grid, sections: NDArray[np.uint8], sections_grid: Grid
 ) -> NDArray[np.bool_]:
@@ -68,7 +74,7 @@ def tissue_within(
         Mask of the box's shape.
     """
     coarse = sections_grid.covering(box, grid).expanded(2) & sections_grid.box
-    mask = ndimage.binary_dilation(sections[coarse.slices] > 0, np.ones((3, 3), bool))
+    mask = widened(sections[coarse.slices] > 0)
     rows = _coarse_index(np.arange(box.top, box.bottom), grid, sections_grid, axis=0)
     columns = _coarse_index(np.arange(box.left, box.right), grid, sections_grid, axis=1)
     inside: NDArray[np.bool_] = mask[np.ix_(rows - coarse.top, columns - coarse.left)]

@@ -46,7 +46,7 @@ def slides(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     record, tiles = folder / "slide.json", folder / "tiles.json"
     store = folder / "segmentation.ome.zarr"
     verbs: tuple[tuple[object, ...], ...] = (
-        ("inspect", slide, "--out", record, "--case-id", "phantom-1", "--section", "vertical"),
+        ("inspect", slide, "--out", record, "--section", "vertical"),
         ("tile", record, "--out", tiles, "--picture", folder / "tiles.png", *FAST),
         ("segment", record, "--tiles", tiles, "--out", store, "--workers", 2, *FAST),
         (

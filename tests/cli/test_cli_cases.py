@@ -248,3 +248,8 @@ def test_any_id_is_refused_or_safe_as_part_of_a_path(
         assert name not in ("", ".", "..")
         assert PurePosixPath(name).parts == PureWindowsPath(name).parts == (name,)
         assert not set(name) & set(" '\"$`;&|<>*?{}\\:")
+
+
+def test_braces_in_a_path_are_refused(table: Path) -> None:
+    (fault,) = faults_of(write(table, HEADER, "c s {a}.svs"))[:1]
+    assert "holds braces" in fault

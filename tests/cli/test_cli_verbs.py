@@ -12,6 +12,7 @@ from calling import FAST, Call
 
 import wsi_pipeline
 from wsi_pipeline.cli.inputs import read_cases
+from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import FailureNote, write_failure
 from wsi_pipeline.stages.inspect import read_record
 from wsi_pipeline.stages.tile import read_tiled
@@ -88,27 +89,11 @@ def test_inspect_tells_it_as_json(call: Call, slide: Path) -> None:
 
 
 def test_inspect_writes_what_it_was_told(call: Call, slide: Path, tmp_path: Path) -> None:
-    declared = {
-        "--slide-id": "B1",
-        "--case-id": "one",
-        "--block": "B",
-        "--section": "horizontal",
-        "--primary-site": "lung",
-        "--stain": "PAS",
-    }
-    words = [word for pair in declared.items() for word in pair]
+    words = ("--slide-id", "B1", "--section", "horizontal", "--mpp", 0.4)
     out = tmp_path / "slide.json"
-    assert call("inspect", slide, "--out", out, "--mpp", 0.4, *words).code == 0
+    assert call("inspect", slide, "--out", out, *words).code == 0
     record = read_record(out)
-    said = record.declared
-    assert declared == {
-        "--slide-id": said.slide_id,
-        "--case-id": said.case_id,
-        "--block": said.block,
-        "--section": said.section,
-        "--primary-site": said.primary_site,
-        "--stain": said.stain,
-    }
+    assert record.declared == Declared("B1", section="horizontal")
     assert (record.info["mpp"], record.info["mpp_source"]) == (0.4, "given")
 
 
@@ -163,7 +148,7 @@ def test_the_verbs_lead_from_a_slide_to_numbers(slides: Path, slide: Path) -> No
         *("segmentation.ome.zarr", "measurements.json"),
     }
     raw = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
-    assert (raw["slide_id"], raw["case_id"]) == (slide.stem, "phantom-1")
+    assert raw["slide_id"] == slide.stem
 
 
 def test_measure_needs_what_comes_before(call: Call, slides: Path, slide: Path) -> None:

@@ -15,12 +15,53 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_pipeline.report import cohort_csv, render_cohort
-from wsi_pipeline.report.definitions import HEADLINES
+from wsi_pipeline.report.definitions import FLAG_TEXTS
 from wsi_pipeline.report.pages import relative_address
-from wsi_pipeline.report.spreadsheet import IDENTITY, disarm
+from wsi_pipeline.report.spreadsheet import IDENTITY, NUMBERS, WORTH, disarm
 from wsi_pipeline.values import Measurement
 
 Make = Callable[..., Any]
+
+# Written out: whoever reads the file relies on these names in this order.
+ABOUT = [
+    "case_id",
+    "slide_id",
+    "status",
+    "stage",
+    "reason",
+    "log",
+    "report",
+    "model_id",
+    "model_version",
+    "is_baseline",
+    "flags",
+    "pipeline_version",
+    "mpp",
+]
+MEASURED = [
+    "section_orientation",
+    "orientation_computed",
+    "orientation_confidence",
+    "tissue_area_mm2",
+    "area_tumour_mm2",
+    "tumour_tissue_fraction",
+    "infiltration_fraction",
+    "tumour_in_window_fraction",
+    "relative_depth_max",
+    "depth_max_um",
+    "top_bottom_log2",
+    "dermal_compartment_area_mm2",
+    "dermal_thickness_median_um",
+    "assessable_length_mm",
+    "epidermis_length_mm",
+    "dsj_interpolated_fraction",
+    "area_epidermis_mm2",
+    "area_dermis_mm2",
+    "area_adnexa_mm2",
+    "area_subcutis_mm2",
+    "area_inflammation_mm2",
+    "area_keratin_mm2",
+]
 
 
 def failed_row(make_row: Make, **changes: Any) -> Any:
@@ -49,14 +90,11 @@ def test_the_table_comes_back_as_it_was_written(make_row: Make) -> None:
     assert done["depth_max_um_reason"] == "tumour touches the edge"
     assert failed["reason"] == "no mpp, or none\nthat can be"
     assert failed["log"] == "logs/S2.log"
-    assert {failed[name] for name in HEADLINES} == {""}
+    assert {failed[name] for name in (*WORTH, *NUMBERS)} == {""}
 
 
 def test_columns_are_fixed_and_new_measurements_follow(make_row: Make, make_values: Make) -> None:
-    fixed = [
-        *IDENTITY,
-        *(f"{name}{end}" for name in HEADLINES for end in ("", "_status", "_reason")),
-    ]
+    fixed = [*ABOUT, *(f"{name}{end}" for name in MEASURED for end in ("", "_status", "_reason"))]
     empty = cohort_csv([]).splitlines()
     assert empty == [",".join(fixed)]
     values = {"zeta": {"value": [1, 2], "status": "measured"}, "alpha": {"value": 1}}
@@ -73,13 +111,77 @@ def test_no_value_is_an_empty_cell_with_a_status(make_row: Make, make_values: Ma
     assert row["infiltration_fraction_reason"] == "no fat is seen"
 
 
+def test_the_table_says_what_its_numbers_are_worth(make_row: Make) -> None:
+    worth = {
+        "model_id": "colour-baseline",
+        "model_version": "1.0.0",
+        "is_baseline": True,
+        "flags": ("fat_absent", "touches_edge", "fat_absent"),
+        "pipeline_version": "0.1.0",
+        "mpp": 0.2498,
+    }
+    full, learnt, old = read_csv(
+        cohort_csv([make_row(**worth), make_row(**(worth | {"is_baseline": False})), make_row()])
+    )
+    assert [full[name] for name in WORTH] == [
+        "colour-baseline",
+        "1.0.0",
+        "true",
+        "fat_absent;touches_edge",
+        "0.1.0",
+        "0.2498",
+    ]
+    assert learnt["is_baseline"] == "false"
+    # Of what was not handed over nothing is claimed.
+    assert {old[name] for name in WORTH} == {""}
+
+
+def test_an_area_that_is_not_known_is_no_zero(make_row: Make, make_values: Make) -> None:
+    lost = Measurement.not_assessable("mm²", "the model never calls adnexa")
+    (row,) = read_csv(cohort_csv([make_row(values=make_values({"area_adnexa_mm2": lost}))]))
+    assert (row["area_adnexa_mm2"], row["area_adnexa_mm2_status"]) == ("", "not_assessable")
+    assert row["area_adnexa_mm2_reason"] == "the model never calls adnexa"
+
+
+def test_baselines_are_counted_above_all_numbers(make_row: Make, read_page: Make) -> None:
+    rows = [make_row(is_baseline=True), make_row(is_baseline=True), make_row()]
+    source = render_cohort([*rows, failed_row(make_row)], provenance={})
+    notice = (
+        "2 of 3 measured slides were segmented by a baseline without learnt weights; their "
+        "numbers show that the pipeline runs, they are not findings."
+    )
+    assert notice in read_page(source).text
+    assert source.index("segmented by a baseline") < source.index("<dl class=")
+    assert "baseline" not in read_page(render_cohort([make_row()], provenance={})).text
+    one = read_page(render_cohort([make_row(is_baseline=True)], provenance={})).text
+    assert "1 of 1 measured slide was segmented by a baseline" in one
+
+
+def test_each_row_names_its_model_and_its_flags(make_row: Make, read_page: Make) -> None:
+    row = make_row(
+        model_id="colour-baseline",
+        model_version="1.0.0",
+        is_baseline=True,
+        flags=("window_partial", "window_partial", "new_flag"),
+    )
+    page = read_page(render_cohort([row, make_row(), failed_row(make_row)], provenance={}))
+    assert "colour-baseline 1.0.0 baseline" in page.text
+    titles = [mark["title"] for mark in page.attributes("abbr")]
+    assert titles == [FLAG_TEXTS["window_partial"], "not explained here"]
+    assert "window partial, new flag" in page.text
+    assert f"window partial {FLAG_TEXTS['window_partial']}" in page.text
+    assert "because tumour touches the edge none" in page.text
+    assert "because the slide failed not known" in page.text
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1"])
 def test_a_formula_is_disarmed_in_every_column_of_text(make_row: Make, text: str) -> None:
-    changes = dict.fromkeys(IDENTITY, text)
+    texts = (*IDENTITY, "model_id", "model_version", "pipeline_version")
+    changes = dict.fromkeys(texts, text) | {"flags": (text,)}
     values = {"section_orientation": {"value": text, "status": text, "reason": text}, text: {}}
     text_written = cohort_csv([make_row(**changes, values=values)])
     _, row = csv.reader(io.StringIO(text_written, newline=""))
-    assert row.count(f"'{text}") == len(IDENTITY) + 3
+    assert row.count(f"'{text}") == len(texts) + 1 + 3
     assert text not in row
 
 
@@ -99,7 +201,7 @@ def test_the_page_counts_and_puts_failures_first(make_row: Make, read_page: Make
     assert "Cohort of 2 cases" in text
     assert "Cases 2 Slides 3 Measured 2 Failed 1" in text
     assert text.index("Slides without numbers") < text.index("All slides")
-    assert re.search(r"S2 inspect no mpp, or none that can be logs/S2\.log", text)
+    assert re.search(r"S2 reading the slide file no mpp, or none that can be logs/S2\.log", text)
     assert text.count("because the slide failed") == 5
     assert "not a diagnosis" in text
     links = [a["href"] for a in page.attributes("a") if not a["href"].startswith("#")]
@@ -126,7 +228,16 @@ def test_hostile_text_changes_no_element_of_the_page(
             "section_orientation": {"value": word, "status": word, "reason": word, "unit": word}
         }
         rows = [
-            make_row(case_id=word, slide_id=word, values=values, report=word),
+            make_row(
+                case_id=word,
+                slide_id=word,
+                values=values,
+                report=word,
+                model_id=word,
+                model_version=word,
+                is_baseline=True,
+                flags=(word,),
+            ),
             make_row(status="failed", stage=word, reason=word, log=word, values={}, report=word),
         ]
         page = read_page(render_cohort(rows, provenance={word: word}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,9 @@ from wsi_pipeline.report.wording import (
     format_number,
     format_percent,
     format_value,
+    read_entry,
     read_value,
+    stage_in_words,
 )
 from wsi_pipeline.values import Measurement
 
@@ -86,15 +89,23 @@ def test_other_values_are_written_too() -> None:
         (Measurement(0.38, "1"), "38.0 %"),
         (
             Measurement(0.38, "1", "at_least", "fat is missing"),
-            "at least 38.0 % – because fat is missing",
+            "at least 38.0 %, because fat is missing",
         ),
         (
             Measurement.not_assessable("1", "no epidermis is seen"),
-            "not assessable – because no epidermis is seen",
+            "not assessable, because no epidermis is seen",
+        ),
+        (
+            Measurement.not_defined("1", "not defined on a horizontal section"),
+            "not defined, on a horizontal section",
+        ),
+        (
+            Measurement(0.38, "1", reason="1 of 2 sections not assessable"),
+            "38.0 %, 1 of 2 sections not assessable",
         ),
         (
             Measurement.not_defined("1", "the section is horizontal"),
-            "not defined – because the section is horizontal",
+            "not defined, because the section is horizontal",
         ),
     ],
 )
@@ -107,7 +118,7 @@ def test_status_and_reason_are_said(entry: Measurement, sentence: str) -> None:
 @pytest.mark.parametrize("raw", [None, {"value": None}, {"value": None, "status": "measured"}, {}])
 def test_null_is_never_a_zero_or_a_blank(raw: dict[str, object] | None) -> None:
     reading = read_value("depth_max_um", raw)
-    assert reading.sentence.startswith("not assessable – because ")
+    assert reading.sentence.startswith("not assessable, because ")
     assert len(reading.because) > len("because ")
     assert reading.number is None
 
@@ -154,15 +165,131 @@ def test_a_summary_without_any_value_says_so_four_times() -> None:
     assert [sentence.count("not assessable, because") for sentence in sentences] == [1] * 4
 
 
-def test_a_summary_tells_a_declared_orientation_from_a_computed_one() -> None:
-    values = {
-        "section_orientation": Measurement("vertical", "").to_json(),
-        "orientation_confidence": Measurement(0.9, "1").to_json(),
+DECLARED = " is declared vertical; computed from the layers it is"
+COMPUTED = ", computed from the layers, is"
+
+
+def orientation(word: str, reason: str, computed: str) -> dict[str, Any]:
+    return {
+        "section_orientation": Measurement(word, "", reason=reason).to_json(),
+        "orientation_computed": Measurement(computed, "").to_json(),
+        "orientation_confidence": Measurement(0.8789, "1").to_json(),
     }
-    for word, doubt in (("vertical", ""), ("horizontal", ", though its layers look horizontal")):
-        computed = {"orientation_computed": Measurement(word, "").to_json()}
-        sentence = summarise_slide(values | computed)[0].replace(NARROW, " ")
-        assert sentence == f"The section is taken as vertical{doubt} (confidence 90.0 %)."
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "computed", "words"),
+    [
+        ("vertical", "as declared", "vertical", f"{DECLARED} vertical (confidence 0.88)"),
+        ("vertical", "as declared", "horizontal", f"{DECLARED} horizontal (confidence 0.88)"),
+        ("vertical", "as declared", "indeterminate", f"{DECLARED} indeterminate"),
+        ("horizontal", "", "horizontal", f"{COMPUTED} horizontal (confidence 0.88)"),
+        ("indeterminate", "", "indeterminate", f"{COMPUTED} indeterminate"),
+        ("mixed", "", "mixed", f"{COMPUTED} mixed"),
+    ],
+)
+def test_a_declared_orientation_is_told_from_a_computed_one(
+    word: str, reason: str, computed: str, words: str
+) -> None:
+    sentence = summarise_slide(orientation(word, reason, computed))[0]
+    assert sentence == f"The section orientation{words}."
+
+
+def test_a_declared_value_is_led_by_that_word_and_needs_no_reason() -> None:
+    values = orientation("vertical", "as declared", "vertical")
+    assert read_entry(values, "section_orientation").sentence == "declared vertical"
+    assert read_entry(values, "section_orientation").status == "declared"
+    assert read_entry(values, "orientation_computed").sentence == "vertical"
+
+
+@pytest.mark.parametrize("computed", ["indeterminate", "mixed"])
+def test_confidence_belongs_to_one_computed_word(computed: str) -> None:
+    sure = read_entry(orientation("vertical", "", "vertical"), "orientation_confidence")
+    assert sure.sentence == "0.88"
+    unsure = read_entry(orientation("vertical", "", computed), "orientation_confidence")
+    assert unsure.sentence == f"not defined, because the computed orientation is {computed}"
+    assert unsure.number is None
+
+
+def depths(relative: Measurement, depth: Measurement) -> str:
+    values = {"relative_depth_max": relative.to_json(), "depth_max_um": depth.to_json()}
+    return summarise_slide(values)[3].replace(NARROW, " ")
+
+
+def test_a_depth_keeps_its_own_reason_beside_the_relative_one() -> None:
+    cut = Measurement(2000.0, "µm", "at_least", "it lies at a cut edge")
+    way = "of the way from the dermo-epidermal to the dermo-subcutaneous junction"
+    assert depths(Measurement(0.5, "1"), cut) == (
+        f"At its deepest, tumour lies 50.0 % {way} "
+        "(at least 2 000 µm deep, because it lies at a cut edge)."
+    )
+    bound = Measurement(0.5, "1", "at_least", "it lies at a cut edge")
+    assert depths(bound, cut) == (
+        f"At its deepest, tumour lies at least 50.0 % {way} "
+        "(at least 2 000 µm deep), because it lies at a cut edge."
+    )
+
+
+def test_the_lower_junction_is_reached_not_measured_beyond() -> None:
+    sentence = "Tumour reaches the dermo-subcutaneous junction or lies beyond it"
+    whole, lost = Measurement(1.0, "1"), Measurement.not_assessable("µm", "x")
+    assert depths(whole, Measurement(2003.2, "µm")) == f"{sentence} (2 000 µm deep)."
+    assert depths(whole, lost) == f"{sentence}."
+    cut = Measurement(2003.2, "µm", "at_least", "it lies at a cut edge")
+    assert depths(whole, cut) == (
+        f"{sentence} (at least 2 000 µm deep, because it lies at a cut edge)."
+    )
+    assert "of the way" in depths(Measurement(0.9999, "1"), cut)
+
+
+@pytest.mark.parametrize(
+    ("held", "window"),
+    [
+        (0.6, " of the window that could be measured, which holds 60.0 % of the tumour"),
+        (0.9489, " of the window that could be measured, which holds 94.9 % of the tumour"),
+        (0.95, ""),
+        (1.0, ""),
+    ],
+)
+def test_infiltration_of_a_part_says_of_how_much(held: float, window: str) -> None:
+    values = {
+        "infiltration_fraction": Measurement(0.25, "1").to_json(),
+        "tumour_in_window_fraction": Measurement(held, "1").to_json(),
+    }
+    assert summarise_slide(values)[2].replace(NARROW, " ") == (
+        f"Tumour takes up 25.0 % of the dermal compartment{window}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "clause"),
+    [
+        (
+            "a horizontal section shows one level of the skin only",
+            "because a horizontal section shows one level of the skin only",
+        ),
+        ("not defined on a horizontal section", "on a horizontal section"),
+    ],
+)
+def test_no_sentence_says_its_status_twice(reason: str, clause: str) -> None:
+    lost = Measurement.not_defined("1", reason).to_json()
+    names = ("infiltration_fraction", "relative_depth_max", "depth_max_um")
+    assert summarise_slide(dict.fromkeys(names, lost))[2:] == (
+        f"Infiltration of the dermis is not defined, {clause}.",
+        f"The depth of tumour is not defined, {clause}.",
+    )
+
+
+def test_definitions_say_what_is_left_out() -> None:
+    for name in ("depth_max_um", "relative_depth_max"):
+        assert "99.5th percentile" in definition_of(name).text
+        assert f"< 500{NARROW}µm²" in definition_of(name).text
+    assert definition_of("tumour_in_window_fraction").form == "percent"
+
+
+def test_a_stage_is_said_in_words() -> None:
+    assert stage_in_words("inspect") == "reading the slide file"
+    assert stage_in_words("count_nuclei") == "count nuclei"
 
 
 def test_a_summary_does_not_exclude_tumour() -> None:

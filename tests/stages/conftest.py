@@ -12,13 +12,14 @@ from wsi_pipeline.config import Config
 from wsi_pipeline.phantom import sample_spec
 from wsi_pipeline.slide import Slide
 from wsi_pipeline.stages.declared import Declared
-from wsi_pipeline.stages.inspect import SlideRecord, inspect_slide
+from wsi_pipeline.stages.inspect import SlideRecord, inspect_slide, with_checksum, write_record
 from wsi_pipeline.stages.measure import measure_segmentation
 from wsi_pipeline.stages.phantom import paint_slide
 from wsi_pipeline.stages.segment import segment_slide
 from wsi_pipeline.stages.tile import TiledSlide, tile_slide
 
 DECLARED = Declared("p1", "case-1", "A2", "vertical", "breast", "HE")
+INSPECTED = Declared("p1", section="vertical")
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +42,10 @@ def slide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def record(slide_file: Path, slide_folder: Path, config: Config) -> SlideRecord:
-    return inspect_slide(
-        slide_file, declared=DECLARED, mpp=None, config=config, out=slide_folder / "slide.json"
-    )
+    inspected = inspect_slide(slide_file, declared=INSPECTED, mpp=None, config=config)
+    record = with_checksum(inspected)
+    write_record(record, slide_folder / "slide.json", config=config)
+    return record
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.segment.unet import UNet, receptive_halo_px
 from wsi_pipeline.stages.declared import Declared
-from wsi_pipeline.stages.inspect import SlideRecord, inspect_slide
+from wsi_pipeline.stages.inspect import SlideRecord, inspect_slide, with_checksum
 from wsi_pipeline.store import IMAGE, LABELS, PROBABILITIES, Segmentation
 
 UNET_DEPTH = 2
@@ -100,7 +100,8 @@ def write_tiff(path: Path, rgb: NDArray[np.uint8], *, mpp: float | None = None) 
 
 def open_record(path: Path, *, slide_id: str = "s", mpp: float | None = None) -> SlideRecord:
     """Record of a slide, without writing it."""
-    return inspect_slide(path, declared=Declared(slide_id), mpp=mpp, config=settings(), out=None)
+    record = inspect_slide(path, declared=Declared(slide_id), mpp=mpp, config=settings())
+    return with_checksum(record)
 
 
 def damage_tiles(path: Path, page: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -8,12 +9,14 @@ import pytest
 import zarr
 
 import wsi_pipeline
+from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.errors import StoreError
 from wsi_pipeline.stages.artefacts import (
     file_sha256,
     provenance,
     read_json,
     remove,
+    used_settings,
     whole,
     write_json,
     write_text,
@@ -153,15 +156,36 @@ def test_json_that_cannot_be_used_names_its_maker(
         read_json(path, made_by="wsi-pipeline tile")
 
 
-def test_provenance_says_what_made_it() -> None:
-    about = provenance("tile", config_sha256="f00")
+def test_provenance_says_what_made_an_artefact() -> None:
+    settings = used_settings(Config(), "tissue")
+    about = provenance("tile", settings=settings)
     assert about["stage"] == "tile"
     assert about["pipeline_version"] == wsi_pipeline.__version__
-    assert about["config_sha256"] == "f00"
-    assert about["created"].endswith("+00:00")
+    assert about["settings"]["tissue"]["mpp"] == Config().tissue.mpp
     assert set(about) == {
-        *("stage", "pipeline", "pipeline_version", "python", "config_sha256", "created")
+        *("stage", "pipeline", "pipeline_version", "python", "settings", "settings_sha256")
     }
+
+
+def test_the_fingerprint_follows_what_decides_a_result() -> None:
+    def fingerprint(raw: dict[str, dict[str, object]], *sections: str) -> object:
+        settings = used_settings(parse_config(raw), *sections)
+        return provenance("x", settings=settings)["settings_sha256"]
+
+    changed = {"tissue": {"mpp": 4.0}}
+    assert fingerprint(changed, "tissue") != fingerprint({}, "tissue")
+    assert fingerprint(changed, "measure") == fingerprint({}, "measure")
+    assert fingerprint({"segment": {"workers": 7}}, "segment") == fingerprint({}, "segment")
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="the disk is full"), whole(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_error_of_the_body_keeps_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError, match="slide"), whole(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, "Permission denied", "slide.svs")
 
 
 def test_the_checksum_is_that_of_the_content(tmp_path: Path) -> None:

@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from stage_makers import blob_picture, damage_tiles, settings, write_tiff
 
-from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.config import Config
 from wsi_pipeline.errors import InvalidMppError, MissingMppError, SlideReadError, StoreError
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.stages.artefacts import file_sha256
 from wsi_pipeline.stages.declared import Declared
-from wsi_pipeline.stages.inspect import SCHEMA, SlideRecord, inspect_slide, read_record
+from wsi_pipeline.stages.inspect import (
+    SCHEMA,
+    SlideRecord,
+    inspect_slide,
+    read_record,
+    write_record,
+)
 
 
 def test_the_record_says_what_the_file_and_the_table_say(
@@ -22,8 +29,7 @@ def test_the_record_says_what_the_file_and_the_table_say(
     raw = json.loads((slide_folder / "slide.json").read_text(encoding="utf-8"))
     assert raw["schema"] == SCHEMA
     assert raw["path"] == str(slide_file.resolve())
-    assert raw["declared"]["case_id"] == "case-1"
-    assert raw["declared"]["block"] == "A2"
+    assert raw["declared"] == {"slide_id": "p1", "section": "vertical"}
     assert raw["info"]["mpp"] == pytest.approx(0.5)
     assert raw["info"]["mpp_source"] == "tiff.XResolution"
     assert raw["info"]["level_shapes"][0] == [2600, 3200]
@@ -32,7 +38,7 @@ def test_the_record_says_what_the_file_and_the_table_say(
         "sha256": file_sha256(slide_file),
     }
     assert raw["provenance"]["stage"] == "inspect"
-    assert raw["provenance"]["config_sha256"] == config_sha256(config)
+    assert raw["provenance"]["settings"] == {"slide": asdict(config.slide)}
 
 
 def test_a_record_reads_back_as_it_was(record: SlideRecord, slide_folder: Path) -> None:
@@ -55,7 +61,8 @@ def test_a_slide_opens_from_its_record_as_it_was_inspected(
 
 def test_a_given_mpp_wins_and_is_recorded(slide_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "slide.json"
-    inspect_slide(slide_file, declared=Declared("s"), mpp=0.25, config=settings(), out=out)
+    record = inspect_slide(slide_file, declared=Declared("s"), mpp=0.25, config=settings())
+    write_record(record, out, config=settings())
     again = read_record(out)
     assert again.info["mpp"] == 0.25
     assert again.info["mpp_source"] == "given"
@@ -65,9 +72,9 @@ def test_a_given_mpp_wins_and_is_recorded(slide_file: Path, tmp_path: Path) -> N
         assert slide.grid.mpp == 0.25
 
 
-def test_without_an_output_nothing_is_hashed_or_written(tmp_path: Path) -> None:
+def test_inspecting_hashes_and_writes_nothing(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tiff", blob_picture(), mpp=2.0)
-    record = inspect_slide(path, declared=Declared("s"), mpp=None, config=settings(), out=None)
+    record = inspect_slide(path, declared=Declared("s"), mpp=None, config=settings())
     assert record.input == {}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -83,19 +90,15 @@ def test_a_slide_without_a_pixel_size_is_refused(
     tmp_path: Path, mpp: float | None, fault: type[Exception], message: str
 ) -> None:
     path = write_tiff(tmp_path / "a.tiff", blob_picture())
-    out = tmp_path / "out" / "slide.json"
     with pytest.raises(fault, match=message):
-        inspect_slide(path, declared=Declared("s"), mpp=mpp, config=settings(), out=out)
-    assert not out.parent.exists()
+        inspect_slide(path, declared=Declared("s"), mpp=mpp, config=settings())
 
 
 def test_a_readable_header_does_not_make_a_readable_slide(slide_file: Path, tmp_path: Path) -> None:
     path = shutil.copy(slide_file, tmp_path / "damaged.tiff")
     damage_tiles(path, page=0)
-    out = tmp_path / "slide.json"
     with pytest.raises(SlideReadError, match=r"'damaged.tiff' cannot be decoded"):
-        inspect_slide(path, declared=Declared("s"), mpp=None, config=settings(), out=out)
-    assert not out.exists()
+        inspect_slide(path, declared=Declared("s"), mpp=None, config=settings())
 
 
 @pytest.mark.parametrize(
@@ -108,3 +111,16 @@ def test_another_file_is_not_a_record(
     (tmp_path / "slide.json").write_text(json.dumps(raw | change))
     with pytest.raises(StoreError, match="run 'wsi-pipeline inspect' again"):
         read_record(tmp_path / "slide.json")
+
+
+def test_an_artefact_of_another_slide_is_refused(record: SlideRecord) -> None:
+    record.check_same({"slide_id": "p1", "input": dict(record.input)}, what="the plan")
+    for slide_id, facts in (("p2", dict(record.input)), ("p1", {"bytes": 1, "sha256": "0"})):
+        with pytest.raises(StoreError, match="the plan belongs to slide"):
+            record.check_same({"slide_id": slide_id, "input": facts}, what="the plan")
+
+
+def test_a_slide_that_was_replaced_is_another_slide(record: SlideRecord) -> None:
+    earlier = {"slide_id": "p1", "input": {**record.input, "sha256": "f" * 64}}
+    with pytest.raises(StoreError, match="as it is now"):
+        replace(record).check_same(earlier, what="the segmentation")

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import zarr
 
-from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.config import Config
 from wsi_pipeline.errors import MeasurementError, StoreError
 from wsi_pipeline.measure import measure_slide
 from wsi_pipeline.stages.artefacts import read_json, write_json
@@ -28,6 +29,7 @@ def test_the_numbers_are_those_of_the_labels(
         sections_grid=tiled.sections_grid,
         declared_section="vertical",
         settings=config.measure,
+        never_called=("adnexa",),
     )
     raw = json.loads(measurements.read_text(encoding="utf-8"))
     plain = json.loads(json.dumps(expected.to_json()))
@@ -48,12 +50,12 @@ def test_the_file_says_whose_numbers_they_are_and_how_they_came_about(
 ) -> None:
     raw = json.loads(measurements.read_text(encoding="utf-8"))
     assert raw["schema"] == SCHEMA
-    assert (raw["slide_id"], raw["case_id"]) == ("p1", "case-1")
-    assert raw["declared"]["primary_site"] == "breast"
+    assert raw["slide_id"] == "p1"
+    assert raw["declared"] == {"section": "vertical"}
     about, store = raw["provenance"], Segmentation(segmentation).attributes
     assert raw["model"] == store["model"]
     assert about["stage"] == "measure"
-    assert about["config_sha256"] == config_sha256(config)
+    assert about["settings"] == {"measure": asdict(config.measure)}
     assert about["input"] == record.input
     assert (about["mpp"], about["mpp_source"]) == (record.info["mpp"], record.info["mpp_source"])
     assert about["backend"] == record.info["backend"]

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,12 +15,19 @@ from PIL import Image
 
 from wsi_pipeline.slide import Slide
 from wsi_pipeline.stages.artefacts import read_json, write_json
+from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import FailureNote, write_failure
 from wsi_pipeline.stages.report import SCHEMA, SlideFolder, report_case, report_cohort
 from wsi_pipeline.stages.tile import TiledSlide
 from wsi_pipeline.store import Segmentation
 
-REASON = "slide 'bad.svs' is cut short: copy it again"
+SAID = "slide 'MEIER_bad.svs' is cut short: copy it again"
+REASON = "slide 'bad' is cut short: copy it again"
+DECLARED = Declared("p1", "case-1", "A2", "vertical", "breast", "HE")
+
+
+def folder_of(slide_id: str, path: Path) -> SlideFolder:
+    return SlideFolder(path, Declared(slide_id), file=Path(f"/lab/MEIER_{slide_id}.svs"))
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +41,16 @@ def page(out: Path, slide_folder: Path, measurements: Path) -> Path:
     log = out / "logs" / "inspect" / "bad.log"
     log.parent.mkdir(parents=True)
     log.write_text("the whole story")
-    write_failure(out / "slides" / "bad" / "failure.json", FailureNote("inspect", REASON, str(log)))
+    write_failure(out / "slides" / "bad" / "failure.json", FailureNote("inspect", SAID, str(log)))
     html = out / "cases" / "case-1" / "report.html"
     failed = report_case(
         "case-1",
         [
-            SlideFolder("p1", slide_folder),
-            SlideFolder("bad", out / "slides" / "bad"),
-            SlideFolder("never", out / "slides" / "never"),
+            SlideFolder(slide_folder, DECLARED, file=Path("/lab/MUELLER_Hans.svs")),
+            folder_of("bad", out / "slides" / "bad"),
+            folder_of("never", out / "slides" / "never"),
         ],
         primary_site="breast",
-        config_sha256="f00",
         html=html,
         json=html.with_suffix(".json"),
     )
@@ -55,9 +62,10 @@ def test_the_data_hold_every_slide_of_the_case(page: Path, measurements: Path) -
     raw = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     assert raw["schema"] == SCHEMA
     assert (raw["case_id"], raw["primary_site"]) == ("case-1", "breast")
-    assert raw["slides"] == [json.loads(measurements.read_text(encoding="utf-8"))]
+    said = {"declared": asdict(DECLARED)}
+    assert raw["slides"] == [json.loads(measurements.read_text(encoding="utf-8")) | said]
     assert [failure["slide_id"] for failure in raw["failures"]] == ["bad", "never"]
-    assert raw["provenance"]["config_sha256"] == "f00"
+    assert raw["provenance"]["created"].startswith("20")
 
 
 def test_a_failure_is_named_with_its_reason_and_its_log(page: Path) -> None:
@@ -114,9 +122,8 @@ def test_a_slide_that_failed_later_has_no_numbers(
     html = tmp_path / "report.html"
     failed = report_case(
         "c",
-        [SlideFolder("p1", tmp_path / "p1")],
+        [folder_of("p1", tmp_path / "p1")],
         primary_site="",
-        config_sha256="",
         html=html,
         json=html.with_suffix(".json"),
     )
@@ -135,7 +142,6 @@ def cohort(out: Path, page: Path) -> Path:
     report_cohort(
         CASES,
         case_json={name: out / "cases" / name / "report.json" for name in CASES},
-        config_sha256="f00",
         html=html,
         csv=out / "cohort.csv",
     )
@@ -162,7 +168,7 @@ def test_the_table_holds_the_numbers(rows: dict[str, dict[str, str]], measuremen
 
 def test_every_row_says_why_it_failed(rows: dict[str, dict[str, str]]) -> None:
     assert (rows["bad"]["stage"], rows["bad"]["reason"]) == ("inspect", REASON)
-    assert rows["added later"]["reason"] == "not in the report"
+    assert rows["added later"]["reason"] == "the slide is not in the report"
     assert rows["lost"]["reason"].startswith("the case has no report")
 
 
@@ -188,9 +194,8 @@ def test_a_log_named_from_elsewhere_is_still_found(
     html = Path("cases/c/report.html")
     report_case(
         "c",
-        [SlideFolder("a", Path("s"))],
+        [folder_of("a", Path("s"))],
         primary_site="",
-        config_sha256="",
         html=html,
         json=html.with_suffix(".json"),
     )
@@ -203,9 +208,66 @@ def test_a_report_of_another_kind_counts_as_missing(tmp_path: Path) -> None:
     (row,) = report_cohort(
         {"c": ["a"]},
         case_json={"c": tmp_path / "report.json"},
-        config_sha256="",
         html=tmp_path / "cohort.html",
         csv=tmp_path / "cohort.csv",
     )
     assert (row.status, row.stage) == ("failed", "report")
     assert "has no report" in row.reason
+
+
+@pytest.mark.parametrize("place", ["page", "page.json", "cohort", "cohort.csv"])
+def test_the_name_of_a_file_reaches_no_report(page: Path, cohort: Path, place: str) -> None:
+    """Scanners name files after patients."""
+    paths = {
+        "page": page,
+        "page.json": page.with_suffix(".json"),
+        "cohort": cohort,
+        "cohort.csv": cohort.with_suffix(".csv"),
+    }
+    text = paths[place].read_text(encoding="utf-8")
+    assert "MEIER" not in text
+    assert "MUELLER" not in text
+    assert "/lab/" not in text
+
+
+def test_rows_say_what_segmented_them(rows: dict[str, dict[str, str]]) -> None:
+    assert rows["p1"]["model_id"] == "colour-baseline"
+    assert rows["bad"]["model_id"] == ""
+
+
+@pytest.mark.parametrize("missing", ["slide.json", "tiles.json", "segmentation.ome.zarr"])
+def test_a_killed_step_leaves_no_numbers(
+    slide_folder: Path, measurements: Path, tmp_path: Path, missing: str
+) -> None:
+    """A job that was killed leaves no note, and its output is gone; older numbers stay."""
+    (tmp_path / "p1").mkdir()
+    names = (
+        "slide.json",
+        "tiles.json",
+        "sections.png",
+        "segmentation.ome.zarr",
+        "measurements.json",
+    )
+    for name in names:
+        if name != missing:
+            (tmp_path / "p1" / name).symlink_to(slide_folder / name)
+    html = tmp_path / "report.html"
+    slides = [folder_of("p1", tmp_path / "p1")]
+    assert report_case("c", slides, primary_site="", html=html, json=html.with_suffix(".json")) == 1
+    (failure,) = read_json(html.with_suffix(".json"), made_by="report")["failures"]
+    assert "was killed" in failure["reason"]
+
+
+def test_artefacts_that_do_not_fit_are_a_failure(
+    slide_folder: Path, measurements: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "p1").mkdir()
+    for name in ("slide.json", "sections.png", "segmentation.ome.zarr", "measurements.json"):
+        (tmp_path / "p1" / name).symlink_to(slide_folder / name)
+    plan = read_json(slide_folder / "tiles.json", made_by="tile")
+    write_json(tmp_path / "p1" / "tiles.json", plan | {"slide_id": "other"})
+    html = tmp_path / "report.html"
+    slides = [folder_of("p1", tmp_path / "p1")]
+    assert report_case("c", slides, primary_site="", html=html, json=html.with_suffix(".json")) == 1
+    (failure,) = read_json(html.with_suffix(".json"), made_by="report")["failures"]
+    assert "belongs to slide 'other'" in failure["reason"]

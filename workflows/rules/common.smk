@@ -9,8 +9,7 @@ from snakemake.utils import validate
 from wsi_pipeline import __version__
 from wsi_pipeline.cli.inputs import format_settings, read_cases, read_settings
 from wsi_pipeline.errors import WsiPipelineError
-from wsi_pipeline.segment.card import read_card
-from wsi_pipeline.stages.resources import find_model
+from wsi_pipeline.stages.resources import model_card
 
 validate(config, "../schemas/config.schema.yaml")
 
@@ -19,7 +18,7 @@ TABLE = Path(config["cases"])
 
 try:
     SETTINGS = format_settings(config["settings"])
-    MODEL = read_card(find_model(read_settings(None, SETTINGS).segment.model)).sha256
+    MODEL = model_card(read_settings(None, SETTINGS).segment.model).sha256
     ROWS = {row.declared.slide_id: row for row in read_cases(TABLE, check_files=False)}
 except WsiPipelineError as fault:
     raise WorkflowError(str(fault)) from fault

@@ -44,6 +44,10 @@ def run_guarded(app: Callable[[], object], *, stage: str) -> int:
         sys.stderr.write(f"error: {explain(fault)}\n")
         _leave_note(note, FailureNote(stage, explain(fault), log))
         return BAD_INPUT if isinstance(fault, ConfigError | CaseTableError) else FAILED
+    except SystemExit as leave:
+        if leave.code not in (0, None):
+            _leave_note(note, FailureNote(stage, f"'{stage}' ended with code {leave.code}", log))
+        raise
     except Exception as fault:
         reason = f"unexpected {type(fault).__name__}: {explain(fault)}; the log has the details"
         _leave_note(note, FailureNote(stage, reason, log))

@@ -273,6 +273,11 @@ def _slide_faults(
                 "case does not count)"
             )
         path = record.get("path", "")
+        if {"{", "}"} & set(str(base / path)):
+            faults.append(
+                f"line {number}: the path {base / path} holds braces, which Snakemake takes for "
+                "wildcards; rename the file or folder"
+            )
         if path and check_files and not os.path.exists(base / path):  # noqa: PTH110 - never raises
             faults.append(f"line {number}: no file {base / path}; correct column 'path'")
     return faults

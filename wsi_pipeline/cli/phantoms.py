@@ -25,8 +25,7 @@ def phantom(
     height_mm: Annotated[float, typer.Option(min=1.0, max=40.0, help="Height of a slide.")] = 3.0,
 ) -> None:
     """Paint phantom slides of scalp skin with a carcinoma; odd cases also get a horizontal one."""
-    from wsi_pipeline.phantom import sample_spec  # noqa: PLC0415
-    from wsi_pipeline.stages.phantom import paint_slide  # noqa: PLC0415
+    from wsi_pipeline.stages.phantom import paint_slide, sample_spec  # noqa: PLC0415
 
     lines = ["case_id\tslide_id\tpath\tblock\tsection\tprimary_site"]
     for number in range(1, cases + 1):

@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_pipeline.cli.guard import FAILED
-from wsi_pipeline.cli.inputs import CaseRow, read_cases, read_settings
-from wsi_pipeline.cli.options import Overrides, SettingsFile
-from wsi_pipeline.config import config_sha256
+from wsi_pipeline.cli.inputs import CaseRow, read_cases
 from wsi_pipeline.errors import CaseTableError, ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Write the page of a case, or of the cohort.")
@@ -27,8 +25,6 @@ def case(
     ],
     html: Annotated[Path, typer.Option(help="Write the page here.")],
     json: Annotated[Path, typer.Option(help="Write the data here.")],
-    config: SettingsFile = None,
-    overrides: Overrides = None,
 ) -> None:
     """Write the page of one case; slides without results are named with their reason."""
     from wsi_pipeline.stages.report import SlideFolder, report_case  # noqa: PLC0415
@@ -40,11 +36,12 @@ def case(
     failed = report_case(
         case_id,
         [
-            SlideFolder(row.declared.slide_id, _filled(slides, "slide_id", row.declared.slide_id))
+            SlideFolder(
+                _filled(slides, "slide_id", row.declared.slide_id), row.declared, file=row.path
+            )
             for row in rows
         ],
         primary_site=sites[0] if sites else "",
-        config_sha256=config_sha256(read_settings(config, overrides or ())),
         html=html,
         json=json,
     )
@@ -59,8 +56,6 @@ def cohort(
     html: Annotated[Path, typer.Option(help="Write the page here.")],
     csv: Annotated[Path, typer.Option(help="Write the table here.")],
     strict: Annotated[bool, typer.Option(help="Exit with 1 if a slide failed.")] = False,
-    config: SettingsFile = None,
-    overrides: Overrides = None,
 ) -> None:
     """Write the page and the table over all cases."""
     from wsi_pipeline.stages.report import report_cohort  # noqa: PLC0415
@@ -69,7 +64,6 @@ def cohort(
     rows = report_cohort(
         {case_id: [row.declared.slide_id for row in rows] for case_id, rows in by_case.items()},
         case_json={case_id: _filled(cases, "case_id", case_id) for case_id in by_case},
-        config_sha256=config_sha256(read_settings(config, overrides or ())),
         html=html,
         csv=csv,
     )

@@ -31,9 +31,8 @@ from wsi_pipeline.cli.inputs import (
 from wsi_pipeline.cli.options import Model, Overrides, SettingsFile
 from wsi_pipeline.cli.snakemake import INTERRUPTED, Workflow
 from wsi_pipeline.errors import ConfigError, StoreError, WsiPipelineError
-from wsi_pipeline.segment.card import read_card
 from wsi_pipeline.stages.artefacts import write_text
-from wsi_pipeline.stages.resources import find_model, share_folder
+from wsi_pipeline.stages.resources import is_shipped, model_card, share_folder
 
 
 def run(
@@ -82,10 +81,10 @@ def _check_inputs(
         faults.append(str(fault))
     try:
         settings = merge_overrides(read_yaml(config) if config else {}, changes)
-        folder = read_card(find_model(read_settings(config, changes).segment.model)).folder
-        if folder.parent != share_folder() / "models":
+        card = model_card(read_settings(config, changes).segment.model)
+        if not is_shipped(card):
             # Snakemake works in the folder of the results, where a relative path means nothing.
-            settings["segment"]["model"] = str(folder)
+            settings["segment"]["model"] = str(card.folder)
     except WsiPipelineError as fault:
         faults.append(str(fault))
     if faults:

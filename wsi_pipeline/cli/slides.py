@@ -27,11 +27,7 @@ def inspect(
     *,
     out: Annotated[Path | None, typer.Option(help="Write slide.json here.")] = None,
     slide_id: Annotated[str, typer.Option(help="Name of the slide in results.")] = "",
-    case_id: Annotated[str, typer.Option(help="Name of the case in results.")] = "",
-    block: Annotated[str, typer.Option(help="Paraffin block.")] = "",
     section: Annotated[Section, typer.Option(help="Plane of the cut.")] = "auto",
-    primary_site: Annotated[str, typer.Option(help="Declared origin of the tumour.")] = "",
-    stain: Annotated[str, typer.Option(help="Stain.")] = "H&E",
     mpp: Mpp = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
@@ -39,11 +35,17 @@ def inspect(
 ) -> None:
     """Open a slide and say what it is: format, levels, mpp and where that comes from."""
     from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
-    from wsi_pipeline.stages.inspect import inspect_slide  # noqa: PLC0415
+    from wsi_pipeline.stages.inspect import (  # noqa: PLC0415
+        inspect_slide,
+        with_checksum,
+        write_record,
+    )
 
-    declared = Declared(slide_id or slide.stem, case_id, block, section, primary_site, stain)
+    declared = Declared(slide_id or slide.stem, section=section)
     settings = read_settings(config, overrides or ())
-    record = inspect_slide(slide, declared=declared, mpp=mpp, config=settings, out=out)
+    record = inspect_slide(slide, declared=declared, mpp=mpp, config=settings)
+    if out is not None:
+        write_record(with_checksum(record), out, config=settings)
     _tell_slide(record, as_json=as_json)
 
 
@@ -150,13 +152,18 @@ def _settings(
 def _open_record(slide: Path, mpp: float | None, settings: Config) -> SlideRecord:
     """Record of an inspected slide, or of a slide file that is inspected now."""
     from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
-    from wsi_pipeline.stages.inspect import inspect_slide, read_record  # noqa: PLC0415
+    from wsi_pipeline.stages.inspect import (  # noqa: PLC0415
+        inspect_slide,
+        read_record,
+        with_checksum,
+    )
 
     if slide.suffix == ".json":
         if mpp is not None:
             raise ConfigError(f"{slide} holds the mpp already; give --mpp to 'inspect' instead")
         return read_record(slide)
-    return inspect_slide(slide, declared=Declared(slide.stem), mpp=mpp, config=settings, out=None)
+    record = inspect_slide(slide, declared=Declared(slide.stem), mpp=mpp, config=settings)
+    return with_checksum(record)
 
 
 def _tell_slide(record: SlideRecord, *, as_json: bool) -> None:

@@ -29,6 +29,7 @@ from wsi_pipeline.measure.stretches import (
     levelled,
     middle_of_longest_gap,
     runs,
+    without_cut_edges,
 )
 
 # Half-power wavelength of a Gaussian low-pass over its standard deviation: √(2π²/ln 2).
@@ -37,6 +38,8 @@ _WAVELENGTH_PER_SIGMA = math.sqrt(2.0 * math.pi**2 / math.log(2.0))
 _CHORD_UM = 200.0
 # Direction in which a stretch ends: longer than a rete ridge or the lip of an ostium.
 _FLANK_UM = 300.0
+# The low-pass rounds the corner to a cut edge: the contour leaves the skin so far before it.
+_END_UM = 60.0
 # Epidermis and horn together are hardly thicker: labels without them raise the outline so far.
 _LUMP_UM = 150.0
 
@@ -108,19 +111,19 @@ def find_surface(plane: SectionPlane, settings: MeasureSettings) -> Surface:
         shortest_px = 4 * _CHORD_UM / mpp  # an outline must have room for two corners
         contours = (evenly_spaced(contour) for contour in level_lines(envelope))
         found = [
-            _follow(contour, trees, mpp=mpp, settings=settings)
+            _follow(contour, trees, glass=plane.outside, mpp=mpp, settings=settings)
             for contour in contours
             if len(contour) > shortest_px
         ]
     pieces = [piece for outline in found for piece in outline.pieces]
     lumps = [lump for outline in found for lump in outline.lumps]
-    length_px = sum(arc_length(piece) for piece in pieces)
+    length_px = max(1.0, sum(arc_length(piece) for piece in pieces))
     return Surface(
         line=line_of(pieces),
         covered_px=sum(outline.covered_px for outline in found),
         below=(envelope < 0.5) & ~_within(lumps, plane.grid.shape),
         ribbons=sum(outline.ribbons for outline in found),
-        bridged_fraction=sum(outline.bridged_px for outline in found) / max(length_px, 1.0),
+        bridged_fraction=sum(outline.bridged_px for outline in found) / length_px,
     )
 
 
@@ -135,7 +138,12 @@ def _edge_tree(mask: NDArray[np.bool_]) -> KDTree:
 
 
 def _follow(
-    contour: Points, trees: tuple[KDTree, KDTree], *, mpp: float, settings: MeasureSettings
+    contour: Points,
+    trees: tuple[KDTree, KDTree],
+    *,
+    glass: NDArray[np.bool_],
+    mpp: float,
+    settings: MeasureSettings,
 ) -> _Outline:
     """Find what of a closed contour is junction."""
     to_epidermis, to_outside = (tree.query(contour[:-1])[0] for tree in trees)
@@ -150,6 +158,7 @@ def _follow(
         chord_px=round(_CHORD_UM / mpp),
     )
     joined = bridged(ring, anchors, longest_px=settings.ulcer_gap_um / mpp, flank_px=flank_px)
+    joined = without_cut_edges(ring, joined)
     raised = [_straight_ends(ring[run], smooth_px / 3) for run in runs(joined)]
     level = [
         levelled(
@@ -161,14 +170,15 @@ def _follow(
         )
         for piece, run in zip(raised, runs(joined), strict=True)
     ]
-    pieces = [evenly_spaced(piece) for piece in level]
-    step_px = sum(arc_length(piece) for piece in pieces) / max(1, np.count_nonzero(joined))
+    pieces = [evenly_spaced(_to_the_glass(piece, glass, round(_END_UM / mpp))) for piece in level]
+    length_px = sum(arc_length(piece) for piece in pieces)
+    step_px = length_px / max(1, int(np.count_nonzero(joined)))
     return _Outline(
         pieces,
         [lump for pair in zip(raised, level, strict=True) for lump in _lumps(*pair)],
-        covered_px=step_px * np.count_nonzero(joined & bears),
-        bridged_px=step_px * np.count_nonzero(joined & ~anchors),
-        ribbons=len(runs(anchors)),
+        covered_px=step_px * int(np.count_nonzero(joined & bears)),
+        bridged_px=step_px * int(np.count_nonzero(joined & ~anchors)),
+        ribbons=len(runs(anchors & joined)),
     )
 
 
@@ -182,7 +192,8 @@ def _within(polygons: list[Points], shape: tuple[int, int]) -> NDArray[np.bool_]
     """Pixels within any of the polygons."""
     inside = np.zeros(shape, bool)
     for corners in polygons:
-        inside[polygon(*corners.T, shape)] = True  # type: ignore[no-untyped-call]
+        rows, columns = corners.T
+        inside[polygon(rows, columns, shape)] = True  # type: ignore[no-untyped-call]
     return inside
 
 
@@ -193,3 +204,16 @@ def _straight_ends(points: Points, length_px: float) -> Points:
         return points
     core = points[count:-count]
     return np.pad(core, ((count, count), (0, 0)), "reflect", reflect_type="odd")
+
+
+def _to_the_glass(points: Points, glass: NDArray[np.bool_], most_px: int) -> Points:
+    """Carry both ends straight on until they meet it, for a short way at most."""
+    last = np.array(glass.shape) - 1
+    steps = np.arange(1, most_px + 1)[:, None]
+    ends = []
+    for end, way in ((points[0], points[0] - points[1]), (points[-1], points[-1] - points[-2])):
+        on = end + steps * way / max(float(np.hypot(*way)), 1e-9)
+        row, column = np.clip(np.rint(on).astype(np.intp), 0, last).T
+        met = np.flatnonzero(glass[row, column])
+        ends.append(on[: met[0] if met.size else most_px])
+    return np.concatenate((ends[0][::-1], points, ends[1]))

@@ -40,6 +40,10 @@ class DepthMap:
         float32 (Y, X), 0-1; NaN outside the lateral window of both junctions.
     compartment
         bool (Y, X), the dermal compartment within that window.
+    beneath
+        bool (Y, X), in the columns of the dermo-epidermal junction, at whatever depth.
+    window
+        bool (Y, X), in the columns of both junctions, at whatever depth.
     visible_um
         float64 (N,), depth of the deepest tissue in each column of the window of the
         dermo-epidermal junction, µm: a lower bound of the dermal thickness where no fat is.
@@ -50,6 +54,8 @@ class DepthMap:
     depth_um: NDArray[np.float32]
     relative: NDArray[np.float32]
     compartment: NDArray[np.bool_]
+    beneath: NDArray[np.bool_]
+    window: NDArray[np.bool_]
     visible_um: NDArray[np.float64]
     junction: Junction
 
@@ -60,9 +66,9 @@ def map_depth(plane: SectionPlane, surface: Surface, *, settings: MeasureSetting
     Notes
     -----
     Distances to sub-pixel lines are exact to 0.71 px.  The ratio of distances equals the
-    arc-length fraction between parallel surfaces and stays within 0.06 (99th percentile) of
-    the solution of Laplace's equation for a junction that undulates by 10 % of the
-    thickness over twice the thickness.
+    arc-length fraction between parallel surfaces.  Where the deep junction of a dermis of
+    2 mm undulates by ±0.2 mm over 2 mm, it differs from the solution of Laplace's equation
+    with a standard deviation of 0.022 and by 0.059 at the 99th percentile.
 
     References
     ----------
@@ -71,16 +77,25 @@ def map_depth(plane: SectionPlane, surface: Surface, *, settings: MeasureSetting
     mpp, shape = plane.grid.mpp, plane.grid.shape
     baseline = smoothed(surface.line, _BASELINE_SIGMA_UM / mpp)
     columns = column_map(baseline, shape)
-    window = surface.below & (columns.column >= 0) & (plane.tissue > 0)
+    beneath = columns.column >= 0
+    tissue = surface.below & beneath & (plane.tissue > 0)
     junction = find_junction(plane, baseline, columns=columns, settings=settings)
-    depth_um = distances_px(surface.line, window) * np.float32(mpp)
+    depth_um = distances_px(surface.line, tissue) * np.float32(mpp)
     # Where the junction is unknown the comparison with NaN keeps pixels out of both.
-    floor_px = np.where(columns.column >= 0, junction.thickness_px[columns.column], np.nan)
-    compartment = window & (columns.depth_px < floor_px)
-    relative = np.where(window & (columns.depth_px >= floor_px), np.float32(1), np.float32(np.nan))
+    floor_px = np.where(beneath, junction.thickness_px[columns.column], np.nan)
+    compartment = tissue & (columns.depth_px < floor_px)
+    relative = np.where(tissue & (columns.depth_px >= floor_px), np.float32(1), np.float32(np.nan))
     if junction.is_seen:
         to_floor_um = distances_px(junction.line, compartment) * np.float32(mpp)
         relative = np.where(compartment, depth_um / (depth_um + to_floor_um), relative)
     visible_px = np.zeros(len(baseline.points_px))
-    np.maximum.at(visible_px, columns.column[window], columns.depth_px[window] + 0.5)
-    return DepthMap(depth_um, relative, compartment, visible_px * mpp, junction)
+    np.maximum.at(visible_px, columns.column[tissue], columns.depth_px[tissue] + 0.5)
+    return DepthMap(
+        depth_um=depth_um,
+        relative=relative,
+        compartment=compartment,
+        beneath=beneath,
+        window=np.isfinite(floor_px),
+        visible_um=visible_px * mpp,
+        junction=junction,
+    )

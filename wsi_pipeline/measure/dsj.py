@@ -37,6 +37,8 @@ _STEEP = 1.0
 _NOISE_UM = 25.0
 # Columns this close beside tumour on fat are judged with it.
 _GRAZE_UM = 50.0
+# A smaller component beside the main one is a lobule within the dermis or a mistake.
+_MIN_SHARE_OF_LARGEST = 0.1
 # Fat below tumour that lies this close to the interpolated level confirms it.
 _CONFIRM_UM = 100.0
 
@@ -103,9 +105,11 @@ def find_junction(
 
 
 def main_fat(plane: SectionPlane, min_fat_mm2: float) -> NDArray[np.bool_]:
-    """Fat components large enough to be subcutis."""
-    parts, _ = ndimage.label(plane.classes == SUBCUTIS, np.ones((3, 3)))
-    large = np.bincount(parts.ravel()) * plane.grid.pixel_area_um2 / 1e6 >= min_fat_mm2
+    """Fat components large enough to be subcutis, by themselves and beside the largest."""
+    parts, count = ndimage.label(plane.classes == SUBCUTIS, np.ones((3, 3)))
+    areas_mm2 = np.bincount(parts.ravel(), minlength=count + 1) * plane.grid.pixel_area_um2 / 1e6
+    areas_mm2[0] = 0.0
+    large = areas_mm2 >= max(min_fat_mm2, _MIN_SHARE_OF_LARGEST * float(areas_mm2.max()))
     large[0] = False
     return np.asarray(large[parts])
 

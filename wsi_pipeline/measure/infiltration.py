@@ -4,10 +4,13 @@
    tumour's share of each pixel; amounts over all tumour.
 2. Whatever needs the deep border (relative depth, shares of the compartment) is null where
    no fat is seen; the depth in µm is then a lower bound.
+3. All of it refers to the lateral window.  Tumour outside it makes depths lower bounds,
+   and its share is told with every amount.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -26,7 +29,15 @@ INFILTRATION_UNITS: dict[str, str] = {
     "relative_depth_max": "1",
     "depth_max_um": "µm",
     "top_bottom_log2": "1",
+    "tumour_in_window_fraction": "1",
 }
+# What a section without tumour has none of.
+DEPTH_OF_TUMOUR = (
+    "relative_depth_max",
+    "depth_max_um",
+    "top_bottom_log2",
+    "tumour_in_window_fraction",
+)
 
 PROFILE_BINS = 20
 # The deepest 0.5 % of the tumour may be stray pixels.
@@ -39,27 +50,38 @@ NO_TUMOUR = "the section holds no tumour"
 _CUT_EDGE_UM = 50.0
 # A tumour that goes from side to side has its deepest pixels along a whole row.
 _MAX_CUT = 0.25
-# More tumour than this beside the epidermis that is left may be the deepest part.
-_MAX_ASIDE = 0.05
+# More tumour than this outside the window may be the deepest part.
+MAX_ASIDE = 0.05
 
 
 def measure_infiltration(
     plane: SectionPlane, depth: DepthMap, *, settings: MeasureSettings
 ) -> dict[str, Measurement]:
     """Measure the tumour of a vertical section against its dermal compartment."""
-    tumour = _without_specks(plane, settings.min_tumour_um2)
-    depth_max = _depth_max(plane, depth, tumour=tumour)
+    tumour = without_specks(plane, settings.min_tumour_um2)
     if not depth.junction.is_seen:
-        lost = {
+        found = {
             name: Measurement.not_assessable(unit, NO_FAT)
             for name, unit in INFILTRATION_UNITS.items()
         }
-        return lost | {"depth_max_um": depth_max}
+    else:
+        inside = _share(tumour, depth.window)
+        found = {
+            **_shares(plane, depth),
+            "relative_depth_max": _relative_depth_max(depth, tumour, aside=1 - inside),
+            "top_bottom_log2": _balance(plane, depth),
+        }
+        found = {name: _of_window(value, inside) for name, value in found.items()}
+        found["tumour_in_window_fraction"] = Measurement(inside, "1")
+    found["depth_max_um"] = _depth_max(plane, depth, tumour=tumour)
+    return found if tumour.any() else found | without_tumour()
+
+
+def without_tumour() -> dict[str, Measurement]:
+    """Values that have no meaning on a section without tumour."""
     return {
-        **_shares(plane, depth),
-        "relative_depth_max": _relative_depth_max(depth, tumour),
-        "depth_max_um": depth_max,
-        "top_bottom_log2": _balance(plane, depth),
+        name: Measurement.not_defined(INFILTRATION_UNITS[name], NO_TUMOUR)
+        for name in DEPTH_OF_TUMOUR
     }
 
 
@@ -73,28 +95,49 @@ def weighted_percentile(
     return float(values[order][min(int(at), len(values) - 1)])
 
 
-def _without_specks(plane: SectionPlane, min_um2: float) -> NDArray[np.float32]:
-    """Tumour shares without components smaller than ``min_um2``."""
-    parts, count = ndimage.label(plane.tumour > 0, np.ones((3, 3)))
+def without_specks(plane: SectionPlane, min_um2: float) -> NDArray[np.float32]:
+    """Tumour shares of components of at least ``min_um2``.
+
+    Notes
+    -----
+    Components are those of pixels that are mostly tumour; a smaller share counts only
+    beside one of them.  Were any share enough, thinly scattered mistakes would hang together.
+    """
+    around = np.ones((3, 3))
+    parts, count = ndimage.label(plane.tumour >= 0.5, around)
     areas_px = np.bincount(parts.ravel(), plane.tumour.ravel(), count + 1)
     large = areas_px * plane.grid.pixel_area_um2 >= min_um2
-    return np.where(large[parts], plane.tumour, np.float32(0))
+    large[0] = False
+    near = ndimage.binary_dilation(large[parts], around)
+    return np.where(near & (large[parts] | (parts == 0)), plane.tumour, np.float32(0))
+
+
+def _share(tumour: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
+    """Share of the tumour that lies there; all of it where there is none."""
+    total = float(tumour.sum(dtype=np.float64))
+    return float(tumour[where].sum(dtype=np.float64)) / total if total else 1.0
+
+
+def _of_window(value: Measurement, inside: float) -> Measurement:
+    """Say of a value that it leaves out a notable part of the tumour."""
+    if value.value is None or value.reason or 1 - inside <= MAX_ASIDE:
+        return value
+    reason = f"only {inside:.0%} of the tumour lies in the analysed window, to which this refers"
+    return dataclasses.replace(value, reason=reason)
 
 
 def _depth_max(plane: SectionPlane, depth: DepthMap, *, tumour: NDArray[np.float32]) -> Measurement:
     """99.5th percentile of the depth over the tumour, with what makes it a lower bound."""
-    if not tumour.any():
-        return Measurement.not_defined("µm", NO_TUMOUR)
     where = np.isfinite(depth.depth_um) & (tumour > 0)
     if not where.any():
         return Measurement.not_assessable("µm", "no tumour lies below the epidermis that is left")
     value_um = weighted_percentile(depth.depth_um[where], tumour[where], percent=DEPTH_PERCENTILE)
-    aside = 1 - float(tumour[where].sum(dtype=np.float64) / tumour.sum(dtype=np.float64))
+    aside = 1 - _share(tumour, depth.beneath)
     if not depth.junction.is_seen:
         reason = NO_FAT
     elif _reaches_glass(plane, where & (depth.depth_um >= value_um)):
         reason = "the deepest tumour lies at a cut edge"
-    elif aside > _MAX_ASIDE:
+    elif aside > MAX_ASIDE:
         reason = f"{aside:.0%} of the tumour lies beside the epidermis that is left"
     else:
         return Measurement(value_um, "µm")
@@ -128,16 +171,19 @@ def _shares(plane: SectionPlane, depth: DepthMap) -> dict[str, Measurement]:
     return {"infiltration_fraction": Measurement(fraction, "1"), "occupancy_profile": profile}
 
 
-def _relative_depth_max(depth: DepthMap, tumour: NDArray[np.float32]) -> Measurement:
-    """99.5th percentile of the relative depth over the tumour."""
-    if not tumour.any():
-        return Measurement.not_defined("1", NO_TUMOUR)
+def _relative_depth_max(
+    depth: DepthMap, tumour: NDArray[np.float32], *, aside: float
+) -> Measurement:
+    """99.5th percentile of the relative depth over the tumour of the window."""
     where = np.isfinite(depth.relative) & (tumour > 0)
     if not where.any():
         reason = "no tumour lies where both junctions are seen"
         return Measurement.not_assessable("1", reason)
     value = weighted_percentile(depth.relative[where], tumour[where], percent=DEPTH_PERCENTILE)
-    return Measurement(value, "1")
+    if aside <= MAX_ASIDE or value >= 1:  # nothing lies deeper than 1
+        return Measurement(value, "1")
+    reason = f"{aside:.0%} of the tumour lies outside the analysed window"
+    return Measurement(value, "1", "at_least", reason)
 
 
 def _balance(plane: SectionPlane, depth: DepthMap) -> Measurement:

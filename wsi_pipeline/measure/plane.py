@@ -40,6 +40,8 @@ class SectionPlane:
         float32 (Y, X), 0-1: share of a pixel that is tumour; that is anything but background.
     areas_um2
         Exact area of each class, in the order of the label values.
+    is_cut
+        Whether its tissue reaches the edge of the label plane.
     """
 
     section_id: int
@@ -49,6 +51,7 @@ class SectionPlane:
     tumour: NDArray[np.float32]
     tissue: NDArray[np.float32]
     areas_um2: tuple[float, ...]
+    is_cut: bool
 
     @property
     def tissue_um2(self) -> float:
@@ -94,12 +97,13 @@ def section_planes(
         box = Box(rows.start, columns.start, rows.stop, columns.stop)
         inner = _whole_blocks(grid.covering(box, sections_grid) & grid.box, block_px)
         member = _member_mask(sections == section_id, sections_grid, grid=grid, box=inner)
-        counts = _block_counts(_cut(labels, inner) * member, block_px)
+        own = _cut(labels, inner) * member
         yield _plane(
-            counts,
+            _block_counts(own, block_px),
             section_id=section_id,
             grid=grid.cropped(inner),
             box_um=_box_um(box, sections_grid),
+            is_cut=_reaches_edge(own, inner, grid.box),
             block_px=block_px,
             margin_px=margin_px,
         )
@@ -125,6 +129,19 @@ def _cut(labels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     part = labels[box.slices]
     lacking = [(0, want - have) for want, have in zip(box.shape, part.shape, strict=True)]
     return np.pad(part, lacking, constant_values=BACKGROUND)
+
+
+def _reaches_edge(own: NDArray[np.uint8], box: Box, plane: Box) -> bool:
+    """Whether labels of ``box`` lie on the outermost rows or columns of ``plane``."""
+    tissue = own != BACKGROUND
+    edges = plane.within(box)
+    rims = (
+        tissue[:1] if box.top == plane.top else tissue[:0],
+        tissue[:, :1] if box.left == plane.left else tissue[:, :0],
+        tissue[edges.bottom - 1 : edges.bottom],
+        tissue[:, edges.right - 1 : edges.right],
+    )
+    return any(bool(rim.any()) for rim in rims)
 
 
 def _member_mask(
@@ -158,6 +175,7 @@ def _plane(
     section_id: int,
     grid: Grid,
     box_um: tuple[float, float, float, float],
+    is_cut: bool,
     block_px: int,
     margin_px: int,
 ) -> SectionPlane:
@@ -176,4 +194,5 @@ def _plane(
         areas_um2=tuple(
             float(total) * grid.pixel_area_um2 for total in counts.sum(axis=(1, 2), dtype=np.int64)
         ),
+        is_cut=is_cut,
     )

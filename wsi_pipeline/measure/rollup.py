@@ -1,14 +1,16 @@
 """What do several sections say together?
 
 1. A section on which a value is *not defined* (a horizontal one, for depths; one without
-   tumour, for its depth) has no say in it.  Where no section has, it is not defined.
+   tumour, for its depth; a crumb of fat, for the dermis) has no say in it.  Where no
+   section has, it is not defined.
 2. Areas and lengths add up; the greatest depth wins; shares, profiles and thicknesses are
-   means weighted by what they are shares of.
+   means weighted by what they are shares of.  An interval is that of one section.
 3. A section on which a value exists but cannot be assessed turns a sum or a greatest depth
-   into a lower bound, and is named in the reason of a mean.  If no section could be
+   into a lower bound, and is named in the reason.  If no section could be
    assessed, neither can the slide.
 4. One lower bound makes the slide's value a lower bound.
-5. The orientation is the word all sections share, else ``mixed``; its confidence the least.
+5. The orientation is the word that all sections which have one share, else ``mixed``; its
+   confidence the least.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ Weights = tuple[float, ...]
 # Mean of these, weighted by the product of those.
 _WEIGHTS: dict[str, tuple[str, ...]] = {
     "tumour_tissue_fraction": ("tissue_area_mm2",),
+    "tumour_in_window_fraction": ("area_tumour_mm2",),
     "dermal_thickness_median_um": ("dermal_compartment_area_mm2",),
     "dsj_interpolated_fraction": ("assessable_length_mm",),
     "infiltration_fraction": ("dermal_compartment_area_mm2",),
@@ -47,12 +50,20 @@ def roll_up(sections: Sections) -> dict[str, Measurement]:
 
 def _orientation(sections: Sections) -> dict[str, Measurement]:
     """Shared word or ``mixed``, and the least confidence."""
-    rolled = {}
-    for name in ("section_orientation", "orientation_computed"):
-        words = {str(section.values[name].value) for section in sections}
-        rolled[name] = Measurement(words.pop() if len(words) == 1 else "mixed", "")
-    least = min(_number(section.values["orientation_confidence"]) for section in sections)
-    return rolled | {"orientation_confidence": Measurement(least, "1")}
+    return {
+        name: _shared([section.values[name] for section in sections]) for name in ORIENTATION_UNITS
+    }
+
+
+def _shared(found: Sequence[Measurement]) -> Measurement:
+    """One word or ``mixed``; the least number; neither where no section has any."""
+    having = [value for value in found if value.value is not None]
+    if not having:
+        return found[0]
+    if not isinstance(having[0].value, str):
+        return min(having, key=_number)
+    words = {value.value for value in having}
+    return having[0] if len(words) == 1 else Measurement("mixed", having[0].unit)
 
 
 def _rolled(name: str, unit: str, *, sections: Sections) -> Measurement:
@@ -66,35 +77,32 @@ def _rolled(name: str, unit: str, *, sections: Sections) -> Measurement:
     if not having:
         return Measurement.not_assessable(unit, _reasons(lost))
     bounds = [value for value in defined if value.status == "at_least"]
-    if lost and name not in _WEIGHTS:
-        bounds += lost
+    is_bound = bool(bounds) or (bool(lost) and name not in _WEIGHTS)
+    reason = _reasons(bounds or [section.values[name] for section in having])
+    if lost:
+        why = f" ({_reasons(lost)})" if is_bound else ""
+        count = f"{len(lost)} of {len(defined)} sections could not be assessed{why}"
+        reason = f"{reason}; {count}" if reason else count
     value, interval = _combined(name, having)
-    if bounds:
-        return Measurement(value, unit, "at_least", _reasons(bounds), interval)
-    reason = f"{len(lost)} of {len(defined)} sections not assessable" if lost else ""
-    return Measurement(value, unit, "measured", reason, interval)
+    return Measurement(value, unit, "at_least" if is_bound else "measured", reason, interval)
 
 
 def _reasons(values: Sequence[Measurement]) -> str:
     """Give the different reasons in the order in which they occur."""
-    return "; ".join(dict.fromkeys(value.reason for value in values))
+    return "; ".join(dict.fromkeys(value.reason for value in values if value.reason))
 
 
 def _combined(
     name: str, sections: Sections
 ) -> tuple[float | tuple[float, ...], tuple[float, float] | None]:
-    """Combine the values of sections that have one, and their intervals."""
+    """Combine the values of sections that have one."""
     values = [section.values[name] for section in sections]
     if name in _GREATEST:
         return max(_number(value) for value in values), None
     if name not in _WEIGHTS:
         return sum(_number(value) for value in values), None
-    weights = _weights(name, sections)
-    intervals = [value.interval for value in values if value.interval is not None]
-    if len(intervals) < len(values):
-        return _mean(name, values, weights=weights), None
-    low, high = (_average([bound[end] for bound in intervals], weights) for end in (0, 1))
-    return _mean(name, values, weights=weights), (low, high)
+    interval = values[0].interval if len(values) == 1 else None  # quartiles do not average
+    return _mean(name, values, weights=_weights(name, sections)), interval
 
 
 def _weights(name: str, sections: Sections) -> Weights:

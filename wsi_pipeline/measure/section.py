@@ -9,14 +9,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
+from wsi_pipeline.classes import ADNEXA, CLASS_NAMES, DERMIS, EPIDERMIS, INFLAMMATION, TUMOUR
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.measure.amounts import AMOUNT_UNITS, measure_amounts
 from wsi_pipeline.measure.compartment import COMPARTMENT_UNITS, measure_compartment
 from wsi_pipeline.measure.dej import Surface, find_surface
 from wsi_pipeline.measure.depth import DepthMap, map_depth
-from wsi_pipeline.measure.infiltration import INFILTRATION_UNITS, measure_infiltration
+from wsi_pipeline.measure.infiltration import (
+    DEPTH_OF_TUMOUR,
+    INFILTRATION_UNITS,
+    MAX_ASIDE,
+    measure_infiltration,
+    without_specks,
+    without_tumour,
+)
 from wsi_pipeline.measure.line import to_slide_um
 from wsi_pipeline.measure.orientation import Orientation, judge_orientation
 from wsi_pipeline.measure.plane import SectionPlane
@@ -30,19 +39,27 @@ ORIENTATION_UNITS: dict[str, str] = {
     "orientation_confidence": "1",
 }
 VALUE_UNITS: dict[str, str] = {**AMOUNT_UNITS, **ORIENTATION_UNITS, **DEPTH_UNITS}
+_NEEDS_TUMOUR = ("tumour_tissue_fraction", *INFILTRATION_UNITS)
 
-HORIZONTAL = "not defined on a horizontal section"
+HORIZONTAL = "a horizontal section shows one level of the skin only"
 INDETERMINATE = (
     "the labels do not tell whether the section is vertical or horizontal, and neither was declared"
 )
 NO_EPIDERMIS = "no surface epidermis is seen, so there is nothing to measure depth from"
+NO_SKIN = "the section holds neither epidermis nor dermis"
+CUT = "the section reaches the edge of the plane"
+DECLARED = "as declared"
 
+# Less of a piece of fat than this is septa and vessels, not dermis.
+_MIN_SKIN_SHARE = 0.1
+# More of the junction than this across gaps is guessed rather than seen.
+_MAX_BRIDGED = 0.2
 # More pieces than this are tangential cuts or mistakes rather than ulcers.
 _MAX_RIBBONS = 3
 
 
 def measure_section(
-    plane: SectionPlane, declared: str, *, settings: MeasureSettings
+    plane: SectionPlane, declared: str, *, settings: MeasureSettings, never_called: tuple[str, ...]
 ) -> tuple[SectionMeasurements, tuple[QualityFlag, ...]]:
     """Measure one section.
 
@@ -50,43 +67,93 @@ def measure_section(
     ----------
     declared
         ``vertical``, ``horizontal``, or ``auto`` to believe the labels.
+    never_called
+        Names of the classes that the labels cannot hold.
     """
     surface = find_surface(plane, settings)
-    computed = judge_orientation(plane, surface, min_fat_mm2=settings.min_fat_mm2)
+    computed = judge_orientation(
+        plane,
+        surface,
+        min_fat_mm2=settings.min_fat_mm2,
+        sees_adnexa=CLASS_NAMES[ADNEXA] not in never_called,
+    )
     word = computed.word if declared == "auto" else declared
+    skin = _is_skin(plane, surface)
     depth = None
     if word == "vertical" and surface.line.spans:
         depth = map_depth(plane, surface, settings=settings)
-    values = measure_amounts(plane) | _orientation_values(word, computed)
+    values = measure_amounts(plane) | _orientation_values(declared, computed, is_skin=skin)
     if depth is None:
-        values |= _absent_depths(word)
+        values |= _absent_depths(plane, word, is_skin=skin, min_tumour_um2=settings.min_tumour_um2)
     else:
         values |= measure_compartment(plane, surface, depth=depth, settings=settings)
         values |= measure_infiltration(plane, depth, settings=settings)
+    values = {name: _qualified(name, values[name], plane, never_called) for name in VALUE_UNITS}
     section = SectionMeasurements(
         plane.section_id, plane.box_um, values, _curves(plane, surface, depth=depth)
     )
     flags = [*_orientation_flags(plane, declared, computed=computed)]
-    if word == "vertical":
+    if word == "vertical" and skin:
         flags += _depth_flags(plane, surface, depth=depth)
+        flags += _window_flags(plane, values["tumour_in_window_fraction"])
     return section, tuple(flags)
 
 
-def _orientation_values(word: str, computed: Orientation) -> dict[str, Measurement]:
+def _is_skin(plane: SectionPlane, surface: Surface) -> bool:
+    """Whether the section is more than a crumb of fat or horn; unlabelled tissue may be."""
+    skin = (EPIDERMIS, DERMIS, ADNEXA, TUMOUR, INFLAMMATION)
+    skin_um2 = sum(plane.areas_um2[value] for value in skin)
+    return bool(surface.line.spans) or skin_um2 >= _MIN_SKIN_SHARE * plane.tissue_um2
+
+
+def _orientation_values(
+    declared: str, computed: Orientation, *, is_skin: bool
+) -> dict[str, Measurement]:
     """Orientation used, orientation computed, and how clear the latter was."""
-    return {
-        "section_orientation": Measurement(word, ""),
-        "orientation_computed": Measurement(computed.word, ""),
-        "orientation_confidence": Measurement(computed.confidence, "1"),
-    }
+    if is_skin:
+        found = {
+            "section_orientation": Measurement(computed.word, ""),
+            "orientation_computed": Measurement(computed.word, ""),
+            "orientation_confidence": Measurement(computed.confidence, "1"),
+        }
+    else:
+        found = {n: Measurement.not_defined(u, NO_SKIN) for n, u in ORIENTATION_UNITS.items()}
+    if declared != "auto":
+        found["section_orientation"] = Measurement(declared, "", reason=DECLARED)
+    return found
 
 
-def _absent_depths(word: str) -> dict[str, Measurement]:
+def _absent_depths(
+    plane: SectionPlane, word: str, *, is_skin: bool, min_tumour_um2: float
+) -> dict[str, Measurement]:
     """Give all depths as null, for the reason that applies."""
     if word == "horizontal":
         return {n: Measurement.not_defined(unit, HORIZONTAL) for n, unit in DEPTH_UNITS.items()}
     reason = NO_EPIDERMIS if word == "vertical" else INDETERMINATE
-    return {n: Measurement.not_assessable(unit, reason) for n, unit in DEPTH_UNITS.items()}
+    absent = {n: Measurement.not_assessable(unit, reason) for n, unit in DEPTH_UNITS.items()}
+    if not is_skin:
+        absent |= {
+            name: Measurement.not_defined(unit, NO_SKIN)
+            for name, unit in DEPTH_UNITS.items()
+            if name not in DEPTH_OF_TUMOUR
+        }
+    if not without_specks(plane, min_tumour_um2).any():
+        absent |= without_tumour()
+    return absent
+
+
+def _qualified(
+    name: str, value: Measurement, plane: SectionPlane, never_called: tuple[str, ...]
+) -> Measurement:
+    """Value, less what the labels cannot know, and bounded where the section is cut off."""
+    for unknown in never_called:
+        of_tumour = unknown == CLASS_NAMES[TUMOUR] and name in _NEEDS_TUMOUR
+        if of_tumour or name == f"area_{unknown}_mm2":
+            return Measurement.not_assessable(value.unit, f"the model never calls {unknown}")
+    if plane.is_cut and value.unit in ("mm", "mm²") and value.value is not None:
+        reason = f"{value.reason}; {CUT}" if value.reason else CUT
+        return dataclasses.replace(value, status="at_least", reason=reason)
+    return value
 
 
 def _curves(plane: SectionPlane, surface: Surface, *, depth: DepthMap | None) -> Curves | None:
@@ -121,10 +188,13 @@ def _depth_flags(
         message = f"{where} shows no surface epidermis; no depth can be measured."
         yield QualityFlag("epidermis_absent", "warn", message)
         return
-    ribbons = len(surface.line.spans)
-    if ribbons > _MAX_RIBBONS:
-        message = f"The epidermis of section {plane.section_id} lies in {ribbons} pieces."
-        yield QualityFlag("epidermis_fragmented", "warn", message, float(ribbons), "")
+    if surface.ribbons > _MAX_RIBBONS:
+        message = f"The epidermis of section {plane.section_id} lies in {surface.ribbons} pieces."
+        yield QualityFlag("epidermis_fragmented", "warn", message, float(surface.ribbons), "")
+    if surface.bridged_fraction > _MAX_BRIDGED:
+        share = surface.bridged_fraction
+        message = f"{where}: {share:.0%} of the dermo-epidermal junction crosses lost epidermis."
+        yield QualityFlag("epidermis_bridged", "warn", message, share, "1")
     if not depth.junction.is_seen:
         message = f"{where} shows no subcutaneous fat; depths are lower bounds."
         yield QualityFlag("fat_absent", "warn", message)
@@ -132,3 +202,13 @@ def _depth_flags(
         fraction = depth.junction.interpolated_fraction
         message = f"{where}: {fraction:.0%} of the dermo-subcutaneous junction is interpolated."
         yield QualityFlag("dsj_interpolated", "warn", message, fraction, "1")
+
+
+def _window_flags(plane: SectionPlane, inside: Measurement) -> Iterator[QualityFlag]:
+    """Flag tumour that the window between both junctions leaves out."""
+    if isinstance(inside.value, float) and 1 - inside.value > MAX_ASIDE:
+        message = (
+            f"Only {inside.value:.0%} of the tumour of section {plane.section_id} lies in the "
+            "analysed window, where both junctions are seen; shares and relative depths are its."
+        )
+        yield QualityFlag("window_partial", "warn", message, inside.value, "1")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_pipeline.classes import BACKGROUND, TISSUE_CLASSES
+from wsi_pipeline.classes import ADNEXA, BACKGROUND, CLASS_NAMES, TISSUE_CLASSES
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.errors import MeasurementError
 from wsi_pipeline.geometry import Grid
@@ -37,6 +37,7 @@ def measure_slide(
     sections_grid: Grid,
     declared_section: str,
     settings: MeasureSettings,
+    never_called: tuple[str, ...] = (),
 ) -> SlideMeasurements:
     """Measure every section of a slide.
 
@@ -51,6 +52,9 @@ def measure_slide(
         ``vertical`` or ``horizontal`` as the case table says, or ``auto``.
     settings
         How to measure.
+    never_called
+        Names of the classes that the model which made the labels cannot call: what they
+        amount to is null, not zero.
 
     Returns
     -------
@@ -61,15 +65,12 @@ def measure_slide(
     Raises
     ------
     MeasurementError
-        Where planes and grids do not belong together, or there is no section.
+        Where planes and grids do not belong together, there is no section, or a word is
+        unknown.
     """
     _check_planes(labels, grid, sections=sections, sections_grid=sections_grid)
-    if declared_section not in DECLARATIONS:
-        raise MeasurementError(
-            f"section plane {declared_section!r} is unknown; declare one of "
-            f"{', '.join(DECLARATIONS)} for this slide"
-        )
-    planes = section_planes(
+    _check_words(declared_section, never_called)
+    sliced = section_planes(
         labels,
         grid=grid,
         sections=sections,
@@ -77,11 +78,15 @@ def measure_slide(
         mpp=settings.mpp,
         margin_um=margin_um(settings),
     )
-    found = [measure_section(plane, declared_section, settings=settings) for plane in planes]
+    found = [
+        measure_section(plane, declared_section, settings=settings, never_called=never_called)
+        for plane in sliced
+    ]
     measured = tuple(section for section, _ in found)
     values = roll_up(measured)
     flags = [flag for _, flags in found for flag in flags]
     flags += _slide_flags(labels, values["area_tumour_mm2"])
+    flags += _model_flags(never_called)
     return SlideMeasurements(values, measured, tuple(flags))
 
 
@@ -106,13 +111,38 @@ def _check_planes(
         )
 
 
+def _check_words(declared_section: str, never_called: tuple[str, ...]) -> None:
+    """Refuse words that mean nothing here."""
+    if declared_section not in DECLARATIONS:
+        raise MeasurementError(
+            f"section plane {declared_section!r} is unknown; declare one of "
+            f"{', '.join(DECLARATIONS)} for this slide"
+        )
+    unknown = [name for name in never_called if name not in CLASS_NAMES]
+    if unknown:
+        raise MeasurementError(
+            f"the model never calls {', '.join(unknown)}, but there is no such class; name some "
+            f"of {', '.join(CLASS_NAMES)} in its card"
+        )
+
+
 def _slide_flags(labels: NDArray[np.uint8], tumour: Measurement) -> Iterator[QualityFlag]:
     """Flag what concerns the slide as a whole."""
     rims = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     if any((rim != BACKGROUND).any() for rim in rims):
-        message = "Tissue reaches the edge of the plane; areas and lengths are those within it."
+        message = "Tissue reaches the edge of the plane; its areas and lengths are lower bounds."
         yield QualityFlag("touches_edge", "warn", message)
     area_mm2 = tumour.value
     if isinstance(area_mm2, float) and 0 < area_mm2 < _TINY_TUMOUR_MM2:
         message = f"There are only {area_mm2:.3f} mm² of tumour; its depths rest on few cells."
         yield QualityFlag("tumour_tiny", "warn", message, area_mm2, "mm²")
+
+
+def _model_flags(never_called: tuple[str, ...]) -> Iterator[QualityFlag]:
+    """Flag what the model cannot tell apart."""
+    if CLASS_NAMES[ADNEXA] in never_called:
+        message = (
+            "The model never calls adnexa: follicles and glands are counted as other classes, "
+            "also as tumour, and depths may be theirs."
+        )
+        yield QualityFlag("adnexa_not_segmented", "warn", message)

@@ -7,7 +7,9 @@ An outline is a ring of points, about a pixel apart, each of which bears epiderm
 3. What then holds a good length of epidermis, and bears it over at least half, is an
    *anchor*.  A fleck of epidermis on a cut edge is none.
 4. Longer gaps are bridged only between anchors that continue each other.
-5. Where the outline rises over a gap by no more than the epidermis is thick, a curve from
+5. What is much shorter than the longest stretch and faces another way is tumour or ink on a
+   cut edge, called epidermis.
+6. Where the outline rises over a gap by no more than the epidermis is thick, a curve from
    flank to flank takes its place; a crater or a dome keeps its own surface.
 
 Points are (row, column) in pixels.
@@ -31,6 +33,8 @@ _CORNER_DEG = 50.0
 _SAME_WAY = math.cos(math.radians(_CORNER_DEG))
 # An anchor bears epidermis over at least this share of its length.
 _MIN_SHARE = 0.5
+# A stretch on a cut edge is shorter than this share of the longest.
+_SHORT_SHARE = 0.5
 
 
 def runs(flags: Flags) -> list[slice]:
@@ -87,6 +91,17 @@ def bridged(ring: Points, anchors: Flags, *, longest_px: float, flank_px: int) -
             min(before @ chord, after @ chord, before @ after) >= _SAME_WAY
         )
     return joined
+
+
+def without_cut_edges(ring: Points, joined: Flags) -> Flags:
+    """Leave out stretches that are short and face another way than the longest."""
+    kept, stretches = joined.copy(), runs(joined)
+    longest = max(stretches, key=lambda run: run.stop - run.start, default=slice(0, 0))
+    for run in stretches:
+        same_way = _direction(ring[run]) @ _direction(ring[longest]) >= _SAME_WAY
+        short = run.stop - run.start < _SHORT_SHARE * (longest.stop - longest.start)
+        kept[run] = same_way or not short
+    return kept
 
 
 def levelled(

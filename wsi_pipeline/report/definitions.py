@@ -35,15 +35,15 @@ DEFINITIONS: dict[str, Definition] = {
         "Section orientation",
         "Whether the cut runs across the layers of the skin (vertical) or along them (horizontal).",
     ),
+    "orientation_computed": Definition(
+        "Orientation, as computed",
+        "What the layers alone say, whatever was declared.",
+    ),
     "orientation_confidence": Definition(
         "Confidence of the orientation",
         "How clearly the layers speak for the computed orientation, from 0 to 1, with 0.5 at a "
         "threshold; not a probability.",
         "membership",
-    ),
-    "orientation_computed": Definition(
-        "Orientation, as computed",
-        "What the layers alone say, whatever was declared.",
     ),
     "tissue_area_mm2": Definition("Tissue area", "Area of all sections on the slide together."),
     "area_tumour_mm2": Definition("Tumour area", "Area that was segmented as tumour."),
@@ -62,15 +62,15 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "relative_depth_max": Definition(
         "Deepest tumour, relative",
-        "Place of the deepest tumour between the dermo-epidermal junction (0 %) and the "
-        "dermo-subcutaneous junction (100 %, also for all that lies beyond it): the 99.5th "
-        "percentile over tumour, without components < 500 µm².",
+        "Place of the deepest tumour between the dermo-epidermal junction (0\u202f%) and the "
+        "dermo-subcutaneous junction (100\u202f%, also for all that lies beyond it): the 99.5th "
+        "percentile over tumour, without components < 500\u202fµm².",
         "percent",
     ),
     "depth_max_um": Definition(
         "Deepest tumour",
         "Depth of tumour below the dermo-epidermal junction: the 99.5th percentile over tumour, "
-        "without components < 500 µm².",
+        "without components < 500\u202fµm².",
     ),
     "occupancy_profile": Definition(
         "Depth profile",

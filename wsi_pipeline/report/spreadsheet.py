@@ -75,9 +75,8 @@ def cohort_csv(rows: Sequence[CohortRow]) -> str:
     writer.writerow([*IDENTITY, *WORTH, *(column for name in names for column in _columns(name))])
     for row in rows:
         identity = (disarm(getattr(row, column)) for column in IDENTITY)
-        writer.writerow(
-            [*identity, *_worth(row), *(cell for name in names for cell in _cells(row, name))]
-        )
+        numbers = (cell for name in names for cell in _cells(row, name))
+        writer.writerow([*identity, *_worth(row), *numbers])
     return file.getvalue()
 
 

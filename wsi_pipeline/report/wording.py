@@ -24,6 +24,7 @@ _STATUS_WORDS = {
     "not_assessable": "not assessable",
     "not_defined": "not defined",
 }
+_LEADING = ("at least", "declared")  # statuses without which the value would mislead
 _DECLARED = "as declared"  # reason of a value that was declared, not measured
 _STAGE_WORDS = {
     "inspect": "reading the slide file",
@@ -159,13 +160,13 @@ def read_value(name: str, raw: Mapping[str, Any] | None) -> Reading:
     entry = {"reason": "this run did not compute it"} if raw is None else raw
     value, unit = entry.get("value"), str(entry.get("unit") or "")
     status = _status(entry)
-    words = _STATUS_WORDS.get(status, status.replace("_", " "))
+    words = _status_words(entry, status)
     written = words if value is None else format_value(value, unit, form=form)
     return Reading(
         name=name,
         title=title,
         definition=definition,
-        text=f"{_lead(entry, status)}{written}",
+        text=f"{words} {written}" if words in _LEADING else written,
         because=_because(entry, status),
         status=words,
         interval=format_interval(entry.get("interval"), unit, form=form),
@@ -208,11 +209,11 @@ def _status(entry: Mapping[str, Any]) -> str:
     return status if has_value or status == "not_defined" else "not_assessable"
 
 
-def _lead(entry: Mapping[str, Any], status: str) -> str:
-    """What must be said before the value."""
-    if status == "at_least":
-        return "at least "
-    return "declared " if status == "measured" and entry.get("reason") == _DECLARED else ""
+def _status_words(entry: Mapping[str, Any], status: str) -> str:
+    """The status in words; what was declared was not measured."""
+    if status == "measured" and entry.get("reason") == _DECLARED:
+        return "declared"
+    return _STATUS_WORDS.get(status, status.replace("_", " "))
 
 
 def _because(entry: Mapping[str, Any], status: str) -> str:

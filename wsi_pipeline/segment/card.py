@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ from wsi_pipeline.errors import ModelMismatchError
 
 CARD_NAME = "model.toml"
 _TEXT = ("id", "version", "licence", "training_data", "intended_use", "limits")
-_NUMBERS = ("mpp", "stride_px", "halo_px")
 _LOADERS = ("builtin", "torch-export")
 
 
@@ -131,12 +131,14 @@ def read_card(folder: Path) -> ModelCard:
 
 def _faults(raw: Mapping[str, Any]) -> list[str]:
     faults = [f"'{name}' must be a text" for name in _TEXT if not isinstance(raw.get(name), str)]
+    if not _is_number(raw.get("mpp")) or raw["mpp"] <= 0:
+        faults.append("'mpp' must be a number above zero")
     faults += [
-        f"'{name}' must be a number not below {0 if name == 'halo_px' else 'zero, nor zero'}"
-        for name in _NUMBERS
-        if not _is_number(raw.get(name), above=-1 if name == "halo_px" else 0)
+        f"'{name}' must be a whole number, {least} or more"
+        for name, least in (("stride_px", 1), ("halo_px", 0))
+        if not _is_whole(raw.get(name), least=least)
     ]
-    if tuple(raw.get("classes", ())) != CLASS_NAMES:
+    if raw.get("classes") != list(CLASS_NAMES):
         faults.append(f"'classes' must be {', '.join(CLASS_NAMES)}, in this order")
     if raw.get("loader") not in _LOADERS:
         faults.append(f"'loader' must be one of {', '.join(_LOADERS)}")
@@ -146,15 +148,23 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
         _table(raw, "architecture").get("name"), str
     ):
         faults.append("a builtin model needs an [architecture] table with a 'name'")
-    if not set(raw.get("never_called", [])) <= set(CLASS_NAMES):
-        faults.append(f"'never_called' may name: {', '.join(CLASS_NAMES)}")
-    faults += [
-        f"'normalisation.{name}' must be three numbers"
-        for name in ("mean", "std")
-        if not _is_triple(_table(raw, "normalisation").get(name))
-    ]
+    never_called = raw.get("never_called", [])
+    if not isinstance(never_called, list) or any(name not in CLASS_NAMES for name in never_called):
+        faults.append(f"'never_called' must be a list of classes: {', '.join(CLASS_NAMES)}")
+    faults += _normalisation_faults(_table(raw, "normalisation"))
     if "weights" in raw:
         faults += _weights_faults(_table(raw, "weights"))
+    return faults
+
+
+def _normalisation_faults(normalisation: Mapping[str, Any]) -> list[str]:
+    faults = [
+        f"'normalisation.{name}' must be three finite numbers"
+        for name in ("mean", "std")
+        if not _is_triple(normalisation.get(name))
+    ]
+    if not faults and min(normalisation["std"]) <= 0:
+        faults.append("'normalisation.std' must be above zero in each channel")
     return faults
 
 
@@ -174,16 +184,19 @@ def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _is_number(value: object, *, above: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > above
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a float can hold; NaN compares as false."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
+def _is_whole(value: object, *, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _is_triple(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(item, int | float) for item in value)
-    )
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
 
 
 def _triple(values: list[float]) -> tuple[float, float, float]:
@@ -200,8 +213,8 @@ def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
         **{name: raw[name].strip() for name in _TEXT},
         loader=raw["loader"],
         mpp=float(raw["mpp"]),
-        stride_px=int(raw["stride_px"]),
-        halo_px=int(raw["halo_px"]),
+        stride_px=raw["stride_px"],
+        halo_px=raw["halo_px"],
         mean=_triple(normalisation["mean"]),
         std=_triple(normalisation["std"]),
         architecture=architecture.pop("name", ""),

@@ -21,6 +21,12 @@ from torch.nn import functional
 _OD_OF_STAIN = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
 """Haematoxylin, eosin, and the usual third vector that completes the triple."""
 _NEVER = -20.0
+_COARSE_PX = 4
+"""Edge of a coarse pixel: 8 µm at the working 2 µm/px, the scale of a cell."""
+_ARM = 6
+"""Coarse pixels, 48 µm: beyond the wall of an adipocyte."""
+_WALL = 7
+"""Coarse pixels, 56 µm: edge of the square in which a wall is looked for."""
 
 
 def _gaussian(sigma_px: float) -> Tensor:
@@ -51,11 +57,9 @@ def _rise(value: Tensor, middle: float, softness: float) -> Tensor:
 class ColourDeconvolution(nn.Module):
     """RGB in [0, 1] (N, 3, Y, X) in, eight class logits out; Y and X multiples of four.
 
-    Context is computed at a quarter of the resolution, so the stride is 4.  At 2 µm/px the
-    receptive field reaches 171 px to each side.
+    Context is computed at a quarter of the resolution, so the stride is 4.
     """
 
-    STRIDE_PX = 4
     unmix: Tensor
     cell: Tensor
     nest: Tensor
@@ -71,17 +75,32 @@ class ColourDeconvolution(nn.Module):
         self.register_buffer("nest", _gaussian(1.5))  # a cord
         self.register_buffer("fat", _gaussian(3.0))  # half an adipocyte
         self.register_buffer("layer", _gaussian(8.0))  # an epidermis and its horny layer
-        self.arm_px = 6  # 48 µm: beyond the wall of an adipocyte
+
+    @property
+    def stride_px(self) -> int:
+        """Edge of a coarse pixel."""
+        return _COARSE_PX
+
+    @property
+    def receptive_px(self) -> int:
+        """Pixels of context on each side that decide an output pixel.
+
+        The longest way from a pixel to a score: walls on all sides, how much open glass there
+        is around them, and horn beside an epidermis beside that.  It is the sum of their
+        reaches on the coarse plane, and the rest of one coarse pixel.
+        """
+        blurs = sum(kernel.numel() // 2 for kernel in (self.layer, self.fat))
+        return (_ARM + _WALL // 2 + blurs) * _COARSE_PX + _COARSE_PX - 1
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Logits."""
         density = -torch.log10(rgb.clamp(min=1.0 / 255.0))
         stains = functional.conv2d(density, self.unmix).clamp(min=0.0)
         maps = torch.cat((stains[:, :2], density.mean(dim=1, keepdim=True)), dim=1)
-        coarse = functional.avg_pool2d(maps, self.STRIDE_PX)
-        peak = functional.max_pool2d(maps[:, 2:], self.STRIDE_PX)
+        coarse = functional.avg_pool2d(maps, _COARSE_PX)
+        peak = functional.max_pool2d(maps[:, 2:], _COARSE_PX)
         scores = self._scores(coarse, wall=_rise(peak, 0.12, 0.02))
-        fine = functional.interpolate(scores, scale_factor=self.STRIDE_PX, mode="nearest")
+        fine = functional.interpolate(scores, scale_factor=_COARSE_PX, mode="nearest")
         return fine + self._detail(maps, fine)
 
     def _scores(self, coarse: Tensor, *, wall: Tensor) -> Tensor:
@@ -120,9 +139,9 @@ class ColourDeconvolution(nn.Module):
 
     def _walled(self, wall: Tensor) -> Tensor:
         """Whether something stained lies on all four sides within an adipocyte's width: 0 to 1."""
-        arm = self.arm_px
+        arm = _ARM
         around = functional.avg_pool2d(
-            functional.pad(wall, (arm + 3,) * 4, mode="replicate"), 7, stride=1
+            functional.pad(wall, (arm + _WALL // 2,) * 4, mode="replicate"), _WALL, stride=1
         )
         rows, columns = wall.shape[2:]
         sides = [

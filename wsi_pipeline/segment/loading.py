@@ -3,7 +3,8 @@
 1. The card is read and the weights' checksum compared (`card`).
 2. A built-in architecture takes its weights from ``safetensors``; a bring-your-own network
    is a ``torch.export`` archive (`exported`).  Neither way runs code from the file.
-3. A trial tile shows that output and card agree.
+3. Stride and halo of a built-in architecture are compared with what the card says.
+4. A trial tile shows that output and card agree.
 
 The result is a plain callable, so the rest of the pipeline knows nothing of torch.
 """
@@ -25,6 +26,11 @@ from wsi_pipeline.segment.card import ModelCard, read_card
 from wsi_pipeline.segment.colour import ColourDeconvolution
 from wsi_pipeline.segment.exported import load_exported
 from wsi_pipeline.segment.unet import UNet
+
+_NETWORK_FAULTS = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError, AssertionError,
+)  # fmt: skip
+"""What a network raises that was not made for an RGB tile, or that returns no tensor."""
 
 
 class Segmenter:
@@ -59,16 +65,27 @@ class Segmenter:
         Returns
         -------
         (C, Y, X) float32
-            Probabilities that sum to one at each pixel.
+            Probabilities that sum to one at each pixel, all of them finite.
+
+        Raises
+        ------
+        ModelMismatchError
+            If any logit of the tile is NaN, or infinite such that there is no probability; the
+            whole tile is refused, for a label could not be told from a fault.
         """
         tile = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device)
         scaled = tile.permute(2, 0, 1)[None].to(torch.float32) / 255.0
         # Channels last costs nothing here and makes convolutions 1.6 times faster on CPUs.
         normal = ((scaled - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-        probabilities: NDArray[np.float32] = (
-            self._network(normal).float().softmax(dim=1)[0].cpu().numpy()
-        )
-        return probabilities
+        probabilities = self._network(normal).float().softmax(dim=1)[0].cpu()
+        # Each lies in [0, 1] or is NaN, so that their sum tells (0.1 ms for 512 × 512 px).
+        if not probabilities.sum().isfinite():
+            raise ModelMismatchError(
+                f"model '{self.card.id}' gives no finite probabilities for a tile of "
+                f"{rgb.shape[0]} × {rgb.shape[1]} px; check its weights and 'normalisation'"
+            )
+        result: NDArray[np.float32] = probabilities.numpy()
+        return result
 
 
 def load_segmenter(folder: Path, *, device: str = "auto") -> Segmenter:
@@ -112,13 +129,13 @@ def _device(wish: str) -> str:
     return wish
 
 
-def _architecture(card: ModelCard) -> nn.Module:
+def _architecture(card: ModelCard) -> ColourDeconvolution | UNet:
     try:
         if card.architecture == "colour-deconvolution":
             return ColourDeconvolution(**card.parameters)
         if card.architecture == "unet":
             return UNet(**card.parameters, classes=len(CLASS_NAMES))
-    except TypeError as fault:
+    except (TypeError, ValueError, RuntimeError) as fault:
         raise ModelMismatchError(
             f"model '{card.id}': [architecture] does not fit '{card.architecture}': {fault}"
         ) from fault
@@ -130,6 +147,12 @@ def _architecture(card: ModelCard) -> nn.Module:
 
 def _builtin(card: ModelCard) -> nn.Module:
     network = _architecture(card)
+    _check_reach(card, network)
+    if card.weights_path is None and any(True for _ in network.parameters()):
+        raise ModelMismatchError(
+            f"model '{card.id}': the card has no [weights], and '{card.architecture}' without "
+            "learnt weights would call classes at random"
+        )
     if card.weights_path is not None:
         try:
             network.load_state_dict(load_file(card.weights_path))
@@ -142,19 +165,39 @@ def _builtin(card: ModelCard) -> nn.Module:
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
+def _check_reach(card: ModelCard, network: ColourDeconvolution | UNet) -> None:
+    """Compare stride and halo in the card with those of the architecture."""
+    if card.stride_px % network.stride_px:
+        raise ModelMismatchError(
+            f"model '{card.id}': stride_px is {card.stride_px}, but '{card.architecture}' works in "
+            f"steps of {network.stride_px} px; set stride_px = {network.stride_px}"
+        )
+    if card.halo_px < network.receptive_px:
+        raise ModelMismatchError(
+            f"model '{card.id}': halo_px is {card.halo_px}, but an output pixel of "
+            f"'{card.architecture}' sees {network.receptive_px} px to each side; set "
+            f"halo_px = {network.receptive_px} or more, or tiles would show seams"
+        )
+
+
 def _check_output(segmenter: Segmenter) -> None:
-    """Run one white tile and look at the shape of what comes back."""
+    """Run one tile of noise and look at what comes back."""
     card = segmenter.card
     edge = card.stride_px * max(1, 64 // card.stride_px)
+    noise = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), dtype=np.uint8)
     try:
-        shape = segmenter(np.full((edge, edge, 3), 255, np.uint8)).shape
-    except (RuntimeError, ValueError, AssertionError) as fault:
+        probabilities = segmenter(noise)
+    except ModelMismatchError:
+        raise
+    except _NETWORK_FAULTS as fault:
         raise ModelMismatchError(
             f"model '{card.id}' does not run on a tile of {edge} × {edge} px: {fault}"
         ) from fault
     expected = (len(CLASS_NAMES), edge, edge)
-    if shape != expected:
+    if probabilities.shape != expected:
         raise ModelMismatchError(
-            f"model '{card.id}' returns {shape} for a tile of {edge} × {edge} px, not {expected}; "
-            "a model must give one logit per class and pixel"
+            f"model '{card.id}' returns {probabilities.shape} for a tile of {edge} × {edge} px, "
+            f"not {expected}; a model must give one logit per class and pixel"
         )
+    if not np.allclose(probabilities.sum(axis=0), 1.0, atol=1e-3):
+        raise ModelMismatchError(f"model '{card.id}': probabilities of a pixel do not sum to one")

@@ -52,9 +52,20 @@ class UNet(nn.Module):
             DoubleConv(deep + skip, skip)
             for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
+        self.depth = depth
         self.pool = nn.MaxPool2d(2)
         self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
         self.head = nn.Conv2d(width, classes, 1)
+
+    @property
+    def stride_px(self) -> int:
+        """Edge of the square that shares one position of the deepest plane."""
+        return 1 << self.depth
+
+    @property
+    def receptive_px(self) -> int:
+        """Pixels of context on each side that decide an output pixel."""
+        return receptive_halo_px(self.depth)
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Logits of normalised RGB."""

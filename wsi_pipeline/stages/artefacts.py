@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,12 +15,16 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import wsi_pipeline
+from wsi_pipeline.config import Config
 from wsi_pipeline.errors import StoreError
+
+_ELSEWHERE = ("device", "scheduler", "workers", "model")
+"""Settings that must not change a result, and the model, which is named by its checksum."""
 
 
 @contextmanager
@@ -33,16 +38,29 @@ def whole(path: Path) -> Iterator[Path]:
         only a store is ever replaced.
     """
     partial = path.with_name(path.name + ".partial")
-    try:
-        if path.is_dir() and not _is_replaceable(path):
-            raise StoreError(f"{path} is a folder with other files in it; choose another output")
+    if path.is_dir() and not _is_replaceable(path):
+        raise StoreError(f"{path} is a folder with other files in it; choose another output")
+    with _told_as_store_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
+    try:
         yield partial
+    except OSError as fault:
+        # What the body reads may fail in its own words; a full disk is always ours to tell.
+        if fault.errno != errno.ENOSPC:
+            raise
+        raise StoreError(f"{path} cannot be written: the disk is full; make room") from fault
+    with _told_as_store_error(path):
         if path.is_dir() and partial.is_dir():
             remove(path)
         partial.replace(path)
-    except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as fault:
+
+
+@contextmanager
+def _told_as_store_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
         raise StoreError(f"{path} cannot be written: {fault.strerror}") from fault
 
 
@@ -102,13 +120,31 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance(stage: str, *, config_sha256: str) -> dict[str, Any]:
-    """What an artefact says about how it was made."""
+def used_settings(config: Config, *sections: str) -> dict[str, Any]:
+    """Settings of some sections, without those that decide only where it runs."""
+    tree = asdict(config)
+    return {
+        section: {name: value for name, value in tree[section].items() if name not in _ELSEWHERE}
+        for section in sections
+    }
+
+
+def provenance(stage: str, *, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What an artefact says about how it was made.
+
+    Parameters
+    ----------
+    stage
+        Step that made it.
+    settings
+        The settings it depends on, see `used_settings`.
+    """
+    text = json.dumps(settings, sort_keys=True)
     return {
         "stage": stage,
         "pipeline": "wsi_pipeline",
         "pipeline_version": wsi_pipeline.__version__,
         "python": platform.python_version(),
-        "config_sha256": config_sha256,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": dict(settings),
+        "settings_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }

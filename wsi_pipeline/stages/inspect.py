@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.config import Config
 from wsi_pipeline.errors import StoreError
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.slide import Slide, open_slide
-from wsi_pipeline.stages.artefacts import file_sha256, provenance, read_json, write_json
+from wsi_pipeline.stages.artefacts import (
+    file_sha256,
+    provenance,
+    read_json,
+    used_settings,
+    write_json,
+)
 from wsi_pipeline.stages.declared import Declared
 
 SCHEMA = "wsi_pipeline/slide/1"
@@ -38,15 +44,36 @@ class SlideRecord:
     info: Mapping[str, Any]
     input: Mapping[str, Any] = field(default_factory=dict)
 
+    def check_same(self, other: Mapping[str, Any], *, what: str) -> None:
+        """Refuse an artefact that was made from another slide.
+
+        Parameters
+        ----------
+        other
+            What the artefact says: ``slide_id``, and ``input`` as this record has it.
+        what
+            The artefact, for the error message.
+
+        Raises
+        ------
+        StoreError
+            If it is of another slide, or of an earlier state of this one.
+        """
+        if (self.declared.slide_id, dict(self.input)) != (other["slide_id"], other["input"]):
+            raise StoreError(
+                f"{what} belongs to slide '{other['slide_id']}' as it was when it was made, not to "
+                f"'{self.declared.slide_id}' as it is now; make it again from this slide"
+            )
+
     def open(self) -> Slide:
         """Open the slide as it was opened when it was inspected."""
         return open_slide(self.path, mpp=self.info["mpp"], backend=self.info["backend"])
 
 
 def inspect_slide(
-    path: Path, *, declared: Declared, mpp: float | None, config: Config, out: Path | None
+    path: Path, *, declared: Declared, mpp: float | None, config: Config
 ) -> SlideRecord:
-    """Open a slide, read one region as a trial, and record what was found.
+    """Open a slide, read one region as a trial, and say what was found.
 
     Parameters
     ----------
@@ -58,8 +85,6 @@ def inspect_slide(
         Pixel width of level 0 in µm, where the file does not state it or states it wrongly.
     config
         Settings.
-    out
-        Where to write ``slide.json``; None to write nothing.
 
     Raises
     ------
@@ -69,18 +94,33 @@ def inspect_slide(
     with open_slide(path, mpp=mpp, backend=config.slide.backend) as slide:
         _read_trial_region(slide)
         info = slide.info.to_json()
-    record = SlideRecord(path.resolve(), declared, info, _input_facts(path) if out else {})
-    if out is not None:
-        content = {
-            "schema": SCHEMA,
-            "path": str(record.path),
-            "declared": asdict(declared),
-            "info": info,
-            "input": dict(record.input),
-            "provenance": provenance("inspect", config_sha256=config_sha256(config)),
-        }
-        write_json(out, content)
-    return record
+    return SlideRecord(path.resolve(), declared, info)
+
+
+def with_checksum(record: SlideRecord) -> SlideRecord:
+    """Record that also knows size and checksum of its file, which takes one reading of it.
+
+    Of a DICOM series it is the checksum of the one file that was named.
+    """
+    facts = {"bytes": record.path.stat().st_size, "sha256": file_sha256(record.path)}
+    return replace(record, input=facts)
+
+
+def write_record(record: SlideRecord, out: Path, *, config: Config) -> None:
+    """Write ``slide.json``."""
+    content = {
+        "schema": SCHEMA,
+        "path": str(record.path),
+        # Block, site and stain reach the reports from the table: they decide nothing here.
+        "declared": {
+            "slide_id": record.declared.slide_id,
+            "section": record.declared.section,
+        },
+        "info": dict(record.info),
+        "input": dict(record.input),
+        "provenance": provenance("inspect", settings=used_settings(config, "slide")),
+    }
+    write_json(out, content)
 
 
 def read_record(path: Path) -> SlideRecord:
@@ -106,7 +146,3 @@ def _read_trial_region(slide: Slide) -> None:
     rows, columns = slide.grid.shape
     top, left = max(0, rows // 2 - 32), max(0, columns // 2 - 32)
     slide.read_region(Box(top, left, top + 64, left + 64), slide.grid.mpp)
-
-
-def _input_facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

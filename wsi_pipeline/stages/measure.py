@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.config import Config
 from wsi_pipeline.measure import measure_slide
-from wsi_pipeline.stages.artefacts import provenance, write_json
+from wsi_pipeline.stages.artefacts import provenance, used_settings, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.tile import read_tiled
 from wsi_pipeline.store import Segmentation
@@ -38,9 +37,11 @@ def measure_segmentation(
     Raises
     ------
     StoreError, MeasurementError
-        If the segmentation is missing or does not fit the sections.
+        If tile plan or segmentation are missing or of another slide.
     """
     tiled, store = read_tiled(tiles), Segmentation(segmentation)
+    record.check_same(tiled.source, what=f"the tile plan {tiles.name}")
+    record.check_same(store.attributes, what=f"the segmentation {segmentation.name}")
     measured = measure_slide(
         store.read_labels(),
         grid=store.grid,
@@ -48,6 +49,7 @@ def measure_segmentation(
         sections_grid=tiled.sections_grid,
         declared_section=record.declared.section,
         settings=config.measure,
+        never_called=tuple(store.attributes["model"]["never_called"]),
     )
     numbers = measured.to_json()
     write_json(
@@ -55,14 +57,13 @@ def measure_segmentation(
         {
             "schema": SCHEMA,
             "slide_id": record.declared.slide_id,
-            "case_id": record.declared.case_id,
-            "declared": asdict(record.declared),
+            "declared": {"section": record.declared.section},
             "values": numbers["values"],
             "sections": numbers["sections"],
             "flags": _joined(tiled.flags, numbers["flags"]),
             "model": store.attributes["model"],
             "provenance": {
-                **provenance("measure", config_sha256=config_sha256(config)),
+                **provenance("measure", settings=used_settings(config, "measure")),
                 "input": dict(record.input),
                 "mpp": record.info["mpp"],
                 "mpp_source": record.info["mpp_source"],

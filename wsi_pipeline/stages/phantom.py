@@ -13,12 +13,14 @@ from wsi_pipeline.phantom import (
     Phantom,
     PhantomSpec,
     paint_phantom,
+    sample_spec,
     truth_to_json,
     write_slide_tiff,
 )
 from wsi_pipeline.stages.artefacts import provenance, whole, write_json
 from wsi_pipeline.store import write_arrays
 
+__all__ = ["paint_slide", "sample_spec"]
 SCHEMA = "wsi_pipeline/phantom/1"
 
 
@@ -54,7 +56,7 @@ def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
         "spec": asdict(phantom.spec),
         "grid": Grid(phantom.labels.shape, phantom.spec.mpp).to_json(),
         "truth": truth_to_json(phantom.truth),
-        "provenance": provenance("phantom", config_sha256=""),
+        "provenance": provenance("phantom", settings={}),
     }
     columns = phantom.nuclei.dtype.names or ()
     arrays: dict[str, NDArray[Any]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_pipeline.errors import StoreError
+from wsi_pipeline.errors import StoreError, WsiPipelineError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.report import (
     CaseReport,
@@ -23,7 +24,8 @@ from wsi_pipeline.report import (
     render_cohort,
 )
 from wsi_pipeline.stages.artefacts import provenance, read_json, write_json, write_text
-from wsi_pipeline.stages.failure import FailureNote, read_failure
+from wsi_pipeline.stages.declared import Declared
+from wsi_pipeline.stages.failure import read_failure
 from wsi_pipeline.stages.inspect import read_record
 from wsi_pipeline.stages.tile import TiledSlide, read_tiled
 from wsi_pipeline.store import Segmentation
@@ -34,18 +36,21 @@ _OVERVIEW_PX = 1600
 
 @dataclass(frozen=True, slots=True)
 class SlideFolder:
-    """Where the artefacts of one slide lie.
+    """Where the artefacts of one slide lie, and what the case table says about it.
 
     Parameters
     ----------
-    slide_id
-        Name from the case table.
     path
         Folder of the slide.
+    declared
+        Its line of the case table.
+    file
+        The slide file, whose name must not reach a page.
     """
 
-    slide_id: str
     path: Path
+    declared: Declared
+    file: Path
 
     @property
     def failure(self) -> Path:
@@ -55,17 +60,12 @@ class SlideFolder:
     @property
     def is_measured(self) -> bool:
         """Whether the slide went through without a failure."""
-        return (self.path / "measurements.json").is_file() and not self.failure.is_file()
+        parts = ("slide.json", "tiles.json", "segmentation.ome.zarr", "measurements.json")
+        return not self.failure.exists() and all((self.path / part).exists() for part in parts)
 
 
 def report_case(
-    case_id: str,
-    slides: Sequence[SlideFolder],
-    *,
-    primary_site: str,
-    config_sha256: str,
-    html: Path,
-    json: Path,
+    case_id: str, slides: Sequence[SlideFolder], *, primary_site: str, html: Path, json: Path
 ) -> int:
     """Write the page and the data of one case.
 
@@ -77,8 +77,6 @@ def report_case(
         Every slide of the case, measured or failed.
     primary_site
         Origin of the tumour as declared; "" where it was not.
-    config_sha256
-        Fingerprint of the settings.
     html, json
         Where to write ``report.html`` and ``report.json``.
 
@@ -87,9 +85,10 @@ def report_case(
     int
         Number of slides that failed.
     """
-    done = tuple(_read_slide(slide) for slide in slides if slide.is_measured)
-    failed = tuple(_failure(slide, beside=html.parent) for slide in slides if not slide.is_measured)
-    about = provenance("report", config_sha256=config_sha256)
+    results = [_read_or_fail(slide, beside=html.parent) for slide in slides]
+    done = tuple(result for result in results if isinstance(result, SlideReport))
+    failed = tuple(result for result in results if isinstance(result, SlideFailure))
+    about = _dated_provenance()
     write_text(html, render_case(CaseReport(case_id, primary_site, done, failed, about)))
     write_json(
         json,
@@ -109,7 +108,6 @@ def report_cohort(
     cases: Mapping[str, Sequence[str]],
     *,
     case_json: Mapping[str, Path],
-    config_sha256: str,
     html: Path,
     csv: Path,
 ) -> list[CohortRow]:
@@ -121,8 +119,6 @@ def report_cohort(
         Slide ids of each case, in the order of the case table.
     case_json
         ``report.json`` of each case; the page ``report.html`` lies beside it.
-    config_sha256
-        Fingerprint of the settings.
     html, csv
         Where to write ``cohort.html`` and ``cohort.csv``.
 
@@ -137,23 +133,53 @@ def report_cohort(
         for row in _cohort_rows(case_id, slide_ids, case_json[case_id], beside=html.parent)
     ]
     write_text(csv, cohort_csv(rows))
-    about = provenance("report", config_sha256=config_sha256)
-    write_text(html, render_cohort(rows, provenance=about))
+    write_text(html, render_cohort(rows, provenance=_dated_provenance()))
     return rows
+
+
+def _dated_provenance() -> dict[str, Any]:
+    """Provenance with the time: pages say when they were made, results do not depend on it."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {**provenance("report", settings={}), "created": now}
+
+
+def _read_or_fail(slide: SlideFolder, *, beside: Path) -> SlideReport | SlideFailure:
+    """What the page shows of a slide; artefacts that do not fit together are a failure too."""
+    if not slide.is_measured:
+        note = read_failure(slide.failure)
+        log = os.path.relpath(note.log, beside) if note.log else ""
+        reason = _without_names(note.reason, slide)
+        return SlideFailure(slide.declared.slide_id, note.stage, reason, log)
+    try:
+        return _read_slide(slide)
+    except WsiPipelineError as fault:
+        reason = _without_names(str(fault), slide)
+        return SlideFailure(slide.declared.slide_id, "report", reason, "")
+
+
+def _without_names(text: str, slide: SlideFolder) -> str:
+    """Put the slide's id for its file: scanners name files after patients."""
+    for name in (str(slide.file), slide.file.name, str(slide.file.parent)):
+        text = text.replace(name, slide.declared.slide_id)
+    return text
 
 
 def _read_slide(slide: SlideFolder) -> SlideReport:
     """Gather what the page shows of one slide."""
     record = read_record(slide.path / "slide.json")
-    numbers = read_json(slide.path / "measurements.json", made_by="wsi-pipeline measure")
     store = Segmentation(slide.path / "segmentation.ome.zarr")
+    tiled = read_tiled(slide.path / "tiles.json")
+    record.check_same(tiled.source, what="the tile plan")
+    record.check_same(store.attributes, what="the segmentation")
+    numbers = read_json(slide.path / "measurements.json", made_by="wsi-pipeline measure")
+    numbers["declared"] = asdict(slide.declared)
     level = _overview_level(store)
     grid = store.level_grid(level)
-    sections = _sections_on(grid, read_tiled(slide.path / "tiles.json"))
+    sections = _sections_on(grid, tiled)
     return SlideReport(
-        slide_id=slide.slide_id,
-        block=record.declared.block,
-        stain=record.declared.stain,
+        slide_id=slide.declared.slide_id,
+        block=slide.declared.block,
+        stain=slide.declared.stain,
         measurements=numbers,
         slide={**record.info, "sha256": record.input.get("sha256", "")},
         flags=tuple(numbers["flags"]),
@@ -202,12 +228,6 @@ def _sections_on(grid: Grid, tiled: TiledSlide) -> NDArray[np.uint8]:
     return tiled.sections[np.ix_(rows, columns)]
 
 
-def _failure(slide: SlideFolder, *, beside: Path) -> SlideFailure:
-    note: FailureNote = read_failure(slide.failure)
-    log = os.path.relpath(note.log, beside) if note.log else ""
-    return SlideFailure(slide.slide_id, note.stage, note.reason, log)
-
-
 def _cohort_rows(
     case_id: str, slide_ids: Sequence[str], path: Path, *, beside: Path
 ) -> list[CohortRow]:
@@ -220,19 +240,13 @@ def _cohort_rows(
             CohortRow(case_id, slide_id, "failed", "report", reason, "", {}, "")
             for slide_id in slide_ids
         ]
-    page = os.path.relpath(path.with_suffix(".html"), beside)
-    measured = {slide["slide_id"]: slide["values"] for slide in raw["slides"]}
+    measured = {slide["slide_id"]: slide for slide in raw["slides"]}
     failed = {failure["slide_id"]: failure for failure in raw["failures"]}
+    page = path.with_suffix(".html")
     return [
-        _row(
-            case_id,
-            slide_id,
-            measured=measured,
-            failed=failed,
-            page=page,
-            log_root=path.parent,
-            beside=beside,
-        )
+        _done_row(case_id, measured[slide_id], page=os.path.relpath(page, beside))
+        if slide_id in measured
+        else _failed_row(case_id, slide_id, failed.get(slide_id), page=page, beside=beside)
         for slide_id in slide_ids
     ]
 
@@ -244,20 +258,37 @@ def _read_case(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _row(
-    case_id: str,
-    slide_id: str,
-    *,
-    measured: Mapping[str, Any],
-    failed: Mapping[str, Any],
-    page: str,
-    log_root: Path,
-    beside: Path,
-) -> CohortRow:
-    if slide_id in measured:
-        return CohortRow(case_id, slide_id, "done", "", "", "", measured[slide_id], page)
-    failure = failed.get(slide_id, {"stage": "report", "reason": "not in the report", "log": ""})
-    log = os.path.relpath(log_root / failure["log"], beside) if failure["log"] else ""
+def _done_row(case_id: str, slide: Mapping[str, Any], *, page: str) -> CohortRow:
     return CohortRow(
-        case_id, slide_id, "failed", failure["stage"], failure["reason"], log, {}, page
+        case_id,
+        slide["slide_id"],
+        "done",
+        stage="",
+        reason="",
+        log="",
+        values=slide["values"],
+        report=page,
+        model_id=slide["model"]["id"],
+        model_version=slide["model"]["version"],
+        is_baseline=slide["model"]["is_baseline"],
+        flags=tuple(flag["code"] for flag in slide["flags"]),
+        pipeline_version=slide["provenance"]["pipeline_version"],
+        mpp=slide["provenance"]["mpp"],
+    )
+
+
+def _failed_row(
+    case_id: str, slide_id: str, failure: Mapping[str, str] | None, *, page: Path, beside: Path
+) -> CohortRow:
+    said = failure or {"stage": "report", "reason": "the slide is not in the report", "log": ""}
+    log = os.path.relpath(page.parent / said["log"], beside) if said["log"] else ""
+    return CohortRow(
+        case_id,
+        slide_id,
+        "failed",
+        stage=said["stage"],
+        reason=said["reason"],
+        log=log,
+        values={},
+        report=os.path.relpath(page, beside),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.segment.card import ModelCard, read_card
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -35,3 +36,19 @@ def find_model(model: str) -> Path:
         f"no model '{model}': not an id under models/ (there are: {', '.join(known)}) and not a "
         "folder that holds a model.toml"
     )
+
+
+def model_card(model: str) -> ModelCard:
+    """Card of a model, given its id or the folder itself; its weights are checked.
+
+    Raises
+    ------
+    ConfigError, ModelMismatchError
+        If there is no such model, or its card or weights are at fault.
+    """
+    return read_card(find_model(model))
+
+
+def is_shipped(card: ModelCard) -> bool:
+    """Whether a model came with the package, so that its id is enough to find it."""
+    return card.folder == (share_folder() / "models" / card.folder.name).resolve()

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_pipeline.blockwise import Progress, cover_plane
-from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.config import Config
 from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
 from wsi_pipeline.segment import ModelCard, Segmenter, limit_threads, load_segmenter, read_card
 from wsi_pipeline.slide import Slide, open_slide
-from wsi_pipeline.stages.artefacts import provenance, whole
+from wsi_pipeline.stages.artefacts import provenance, used_settings, whole
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model
 from wsi_pipeline.stages.tile import COARSEST_SHARE, TiledSlide, read_tiled
@@ -34,7 +34,7 @@ from wsi_pipeline.store import (
     plan_pyramid_level,
     write_pyramid_tile,
 )
-from wsi_pipeline.tiling import Tile, TilePlan
+from wsi_pipeline.tiling import Tile, TilePlan, TileShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +118,19 @@ def segment_slide(
     ------
     ModelMismatchError
         If the plan was made for another model.
+    StoreError
+        If the plan was made for another slide.
     TilePlanError
-        If it was made for another slide, or its tiles do not fit the chunks of the store.
+        If its tiles do not fit the chunks of the store.
     SlideReadError
         If a region of the slide cannot be decoded; the error's note names the tile.
     """
     start = time.perf_counter()
     folder = find_model(config.segment.model)
-    plan, card = read_tiled(tiles).plan, read_card(folder)
+    tiled, card = read_tiled(tiles), read_card(folder)
+    plan = tiled.plan
+    record.check_same(tiled.source, what=f"the tile plan {tiles.name}")
     check_plan(plan, card)
-    _check_plane(plan, record)
     workers = config.segment.workers or available_cores()
     if config.segment.scheduler in ("threads", "sync"):
         _segmenter(folder, config.segment.device, card.sha256)  # a bad model shows at once
@@ -175,7 +178,7 @@ def segment_whole(record: SlideRecord, plan: TilePlan, segmenter: Segmenter) -> 
     """
     everything = TilePlan(
         plan.grid,
-        type(plan.shape)(max(plan.grid.shape), plan.shape.halo_px, plan.shape.stride_px),
+        TileShape(max(plan.grid.shape), plan.shape.halo_px, plan.shape.stride_px),
         ((0, 0),),
     )
     tile = everything.tile(0, 0)
@@ -202,17 +205,6 @@ def check_plan(plan: TilePlan, card: ModelCard) -> None:
         raise ModelMismatchError(
             f"the tile plan does not fit model '{card.id}' ({'; '.join(faults)}); run "
             f"'wsi-pipeline tile' with this model"
-        )
-
-
-def _check_plane(plan: TilePlan, record: SlideRecord) -> None:
-    """Refuse the plan of another slide."""
-    rows, columns = record.info["level_shapes"][0]
-    plane = Grid((rows, columns), record.info["mpp"]).at_mpp(plan.grid.mpp)
-    if plan.grid != plane:
-        raise TilePlanError(
-            f"the tile plan covers {plan.grid.shape} px of {plan.grid.mpp:g} µm, slide "
-            f"'{record.path.name}' has {plane.shape}; run 'wsi-pipeline tile' for this slide"
         )
 
 
@@ -270,12 +262,13 @@ def _layout(plan: TilePlan, config: Config) -> StoreLayout:
 def _attributes(record: SlideRecord, card: ModelCard, config: Config) -> dict[str, Any]:
     return {
         "slide_id": record.declared.slide_id,
-        "case_id": record.declared.case_id,
         "model": card.to_json(),
         "input": dict(record.input),
         "mpp": {"level_0": record.info["mpp"], "source": record.info["mpp_source"]},
         "backend": record.info["backend"],
-        "provenance": provenance("segment", config_sha256=config_sha256(config)),
+        "provenance": provenance(
+            "segment", settings=used_settings(config, "slide", "tiling", "segment", "store")
+        ),
     }
 
 

@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from wsi_pipeline.classes import TISSUE_CLASSES
-from wsi_pipeline.config import Config, config_sha256
+from wsi_pipeline.config import Config
 from wsi_pipeline.errors import ModelMismatchError, StoreError, TissueError
 from wsi_pipeline.geometry import Box, Grid
+from wsi_pipeline.labels import widened
 from wsi_pipeline.segment import ModelCard, read_card
 from wsi_pipeline.slide import Slide
-from wsi_pipeline.stages.artefacts import provenance, read_json, whole, write_json
+from wsi_pipeline.stages.artefacts import (
+    provenance,
+    read_json,
+    used_settings,
+    whole,
+    write_json,
+)
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model
 from wsi_pipeline.tiling import TilePlan, TileShape, parse_tile_plan, plan_tiles
@@ -47,12 +54,15 @@ class TiledSlide:
         Coarse plane of the tissue mask.
     flags
         Quality flags as plain dictionaries.
+    source
+        ``slide_id`` and ``input`` of the slide it was made from.
     """
 
     plan: TilePlan
     sections: NDArray[np.uint8]
     sections_grid: Grid
     flags: tuple[Mapping[str, Any], ...]
+    source: Mapping[str, Any]
 
 
 def tile_slide(
@@ -92,6 +102,8 @@ def tile_slide(
         {
             "schema": SCHEMA,
             "slide_id": record.declared.slide_id,
+            "input": dict(record.input),
+            "model": read_card(find_model(config.segment.model)).to_json(),
             "plan": plan.to_json(),
             "computed_per_needed_px": plan.computed_px / max(plan.needed_px, 1),
             "sections": {
@@ -101,10 +113,13 @@ def tile_slide(
                 "areas_mm2": [round(area, 6) for area in tissue.section_areas_mm2],
             },
             "flags": list(flags),
-            "provenance": provenance("tile", config_sha256=config_sha256(config)),
+            "provenance": provenance(
+                "tile", settings=used_settings(config, "slide", "tissue", "tiling")
+            ),
         },
     )
-    return TiledSlide(plan, tissue.sections, grid, flags)
+    source = {"slide_id": record.declared.slide_id, "input": dict(record.input)}
+    return TiledSlide(plan, tissue.sections, grid, flags, source)
 
 
 def read_tiled(path: Path) -> TiledSlide:
@@ -123,7 +138,8 @@ def read_tiled(path: Path) -> TiledSlide:
             sections = np.asarray(image, np.uint8)
         origin = (float(about["origin_um"][0]), float(about["origin_um"][1]))
         grid = Grid((sections.shape[0], sections.shape[1]), float(about["mpp"]), origin)
-        return TiledSlide(plan, sections, grid, tuple(raw["flags"]))
+        source = {"slide_id": raw["slide_id"], "input": raw["input"]}
+        return TiledSlide(plan, sections, grid, tuple(raw["flags"]), source)
     except (OSError, LookupError, TypeError, ValueError) as fault:
         raise StoreError(
             f"{path} is incomplete ({fault}); run 'wsi-pipeline tile' again"
@@ -153,7 +169,9 @@ def plan_slide(slide_grid: Grid, tissue: Tissue, config: Config) -> TilePlan:
     plan = plan_tiles(
         slide_grid.at_mpp(working_mpp(slide_grid.mpp, card)),
         shape=TileShape(config.tiling.tile_px, card.halo_px, card.stride_px),
-        tissue=tissue.mask,
+        # Widened as the labels' mask is, so that which pixels are labelled does not depend on
+        # the size of the tiles.
+        tissue=widened(tissue.mask),
         tissue_grid=tissue.grid,
         min_tissue_fraction=config.tiling.min_tissue_fraction,
     )
