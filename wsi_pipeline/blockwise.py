@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import dask
 from dask.callbacks import Callback
@@ -100,17 +100,21 @@ def _run_remote(
     with client:
         futures = client.map(tile_function, tiles, pure=False, retries=1)
         for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
-            fault = future.exception()
-            if fault is not None:
+            failure = future.exception()
+            if failure is not None:
                 client.cancel(futures)
-            if isinstance(fault, KilledWorker):
-                raise BlockError(f"a tile killed every worker it was given to: {fault}") from fault
-            if fault is not None:
-                raise fault
+                _raise_remote(failure, KilledWorker)
             if on_progress:
                 on_progress(done, len(tiles))
         notes: list[Note] = client.gather(futures)
     return notes
+
+
+def _raise_remote(failure: BaseException, killed: type[BaseException]) -> NoReturn:
+    """Raise what a tile raised elsewhere; say plainly if it took its workers with it."""
+    if isinstance(failure, killed):
+        raise BlockError(f"a tile killed every worker it was given to: {failure}") from failure
+    raise failure
 
 
 @dataclass(frozen=True, slots=True)

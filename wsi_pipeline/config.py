@@ -115,15 +115,17 @@ class MeasureSettings:
     """Lateral scale above which the dermo-epidermal envelope follows the tissue, µm: longer
     than the rete wavelength of 80-200 µm."""
     ostium_um: float = _setting(350.0, low=0.0, high=2000.0)
-    """Downgrowths of the surface epithelium narrower than this are follicles, µm: a terminal
-    follicle is 150-300 µm wide."""
+    """Downgrowths of the surface epithelium and gaps in it narrower than this are follicles, µm:
+    a terminal follicle is 150-300 µm wide.  A piece that bears less epidermis is no skin."""
     ulcer_gap_um: float = _setting(2000.0, low=0.0, high=20000.0)
-    """Along a loss of epidermis shorter than this the exposed surface is the datum, µm: an
-    ulcer, as for Breslow thickness; the cut edge even of a 2 mm shave is 3 mm long."""
+    """Along a loss of epidermis shorter than this, between stretches that continue each other,
+    the exposed surface is the datum, µm: an ulcer, as for Breslow thickness; the cut edge even
+    of a 2 mm shave is 3 mm long."""
     min_epidermis_mm2: float = _setting(0.005, low=0.0)
     """A smaller piece of surface epidermis is a speck, mm²: 75 µm thick and 70 µm long."""
     min_fat_mm2: float = _setting(0.05, low=0.0)
-    """A fat component smaller than this does not define the dermo-subcutaneous junction, mm²."""
+    """A fat component smaller than this, or than a tenth of the largest, does not define the
+    dermo-subcutaneous junction, mm²."""
     close_gap_um: float = _setting(500.0, low=0.0, high=5000.0)
     """Follicles and septa narrower than this do not interrupt that junction, µm."""
     max_interpolated: float = _setting(0.5, low=0.0, high=1.0)

@@ -6,8 +6,9 @@ slab turned by any angle or for an arc of a circle.  Bands of depth are the laye
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Skin:
     rete_um: float = 0.0
     follicles_um: tuple[float, ...] = ()  # lateral places; 200 µm wide, labelled epidermis
     ulcer_um: tuple[float, float] | None = None
-    slabs: tuple[Slab, ...] = field(default_factory=tuple)
+    slabs: tuple[Slab, ...] = ()
 
     @property
     def total_um(self) -> float:
@@ -70,7 +71,13 @@ def plane_for(skin: Skin, mpp: float) -> Grid:
 
 
 def paint(skin: Skin, mpp: float) -> tuple[np.ndarray, Grid]:
-    """Label map and its grid."""
+    """Label map, the caller's own, and its grid."""
+    return painted_once(skin, mpp).copy(), plane_for(skin, mpp)
+
+
+@functools.lru_cache(maxsize=16)
+def painted_once(skin: Skin, mpp: float) -> np.ndarray:
+    """Label map that several tests share."""
     grid = plane_for(skin, mpp)
     place, depth = place_and_depth(skin, grid, grid.extent_um[0] / 2)
     dej = skin.epidermis_um + skin.rete_um * np.sin(2 * np.pi * place / 150.0)
@@ -89,7 +96,7 @@ def paint(skin: Skin, mpp: float) -> tuple[np.ndarray, Grid]:
         labels[lost & (depth < skin.epidermis_um)] = BACKGROUND
     glass = (abs(place) > skin.width_um / 2) | (depth < 0) | (depth >= skin.total_um)
     labels[glass] = BACKGROUND
-    return labels, grid
+    return labels
 
 
 def paint_disc(radius_um: float = 2000.0, mpp: float = 4.0) -> tuple[np.ndarray, Grid]:
@@ -124,9 +131,14 @@ def map_of(skin: Skin, mpp: float = 4.0) -> tuple[SectionPlane, DepthMap, np.nda
 
 
 def one_section(labels: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
-    """Section map at four times the label pixel, all of the plane one section."""
+    """Section map at four times the label pixel: one section, the box around the tissue."""
     coarse = grid.at_mpp(4 * grid.mpp)
-    return np.ones(coarse.shape, np.uint8), coarse
+    sections = np.zeros(coarse.shape, np.uint8)
+    rows, columns = (np.flatnonzero((labels != BACKGROUND).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return np.ones_like(sections), coarse
+    sections[rows[0] // 4 : rows[-1] // 4 + 1, columns[0] // 4 : columns[-1] // 4 + 1] = 1
+    return sections, coarse
 
 
 def measure(
@@ -135,6 +147,7 @@ def measure(
     *,
     declared: str = "auto",
     settings: MeasureSettings | None = None,
+    never_called: tuple[str, ...] = (),
 ) -> SlideMeasurements:
     """Measure a map that holds one section."""
     sections, sections_grid = one_section(labels, grid)
@@ -145,9 +158,11 @@ def measure(
         sections_grid=sections_grid,
         declared_section=declared,
         settings=settings or MeasureSettings(),
+        never_called=never_called,
     )
 
 
+@functools.lru_cache(maxsize=64)
 def measure_skin(skin: Skin, *, mpp: float = 4.0, declared: str = "auto") -> SlideMeasurements:
     return measure(*paint(skin, mpp), declared=declared)
 

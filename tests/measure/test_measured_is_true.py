@@ -107,7 +107,7 @@ def test_turning_the_glass_changes_nothing(angle: float) -> None:
 def test_mirrored_glass_gives_the_same(mirror) -> None:
     skin = Skin(slabs=(Slab(-1500, 100, 0.1, 0.6),), angle_deg=25, rete_um=30)
     labels, grid = paint(skin, 4.0)
-    plain, mirrored = measure(labels, grid), measure(np.ascontiguousarray(mirror(labels)), grid)
+    plain, mirrored = measure_skin(skin), measure(np.ascontiguousarray(mirror(labels)), grid)
     for name in ("depth_max_um", "infiltration_fraction", "dermal_thickness_median_um"):
         assert number(mirrored, name) == pytest.approx(number(plain, name), rel=0.01), name
     for name in ("tissue_area_mm2", "area_tumour_mm2"):
@@ -164,14 +164,15 @@ def test_under_an_ulcer_the_exposed_surface_is_the_datum() -> None:
 def test_cut_edges_are_not_junctions() -> None:
     # A tumour along the cut edge lies as deep as its epidermis says, not 0 µm from the glass.
     found = measure_skin(Skin(slabs=(Slab(1900, 2500, 0.3, 0.6),), angle_deg=40))
-    assert found.values["depth_max_um"].value == pytest.approx(0.597 * 1500, abs=15)
+    assert number(found, "depth_max_um") == pytest.approx(0.597 * 1500, abs=15)
+    assert number(found, "relative_depth_max") == pytest.approx(0.597, abs=0.01)
     profile = np.array(number(found, "occupancy_profile"))
     assert profile[:5] == pytest.approx(0.0, abs=0.003)
 
 
 def test_stray_tumour_pixels_leave_depths_alone() -> None:
-    labels, grid = paint(Skin(slabs=(NEST,)), 4.0)
-    clean = measure(labels, grid)
+    labels, grid = paint(SKINS["straight"], 4.0)
+    clean = measure_skin(SKINS["straight"])
     deep = np.argwhere(labels == 4)[::5000]
     labels[tuple(deep.T)] = 5
     assert number(measure(labels, grid), "depth_max_um") == number(clean, "depth_max_um")

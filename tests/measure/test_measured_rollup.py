@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
-from analytic_skin import Skin, Slab, codes, measure, paint, paint_disc
+from analytic_skin import Skin, Slab, codes, measure_skin, paint, paint_disc
 
+from wsi_pipeline.classes import BACKGROUND, DERMIS, EPIDERMIS, SUBCUTIS
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import SlideMeasurements, measure_slide
+from wsi_pipeline.measure.section import DEPTH_UNITS
 
 SHALLOW = Skin(width_um=3500, dermis_um=1000, fat_um=500, slabs=(Slab(-900, 900, 0.1, 0.4),))
 DEEP = Skin(width_um=3000, dermis_um=1200, fat_um=500, slabs=(Slab(-500, 500, 0.2, 0.9),))
@@ -16,7 +21,9 @@ NO_FAT = Skin(width_um=3000, dermis_um=1200, fat_um=0, slabs=(Slab(-500, 500, 0.
 BARE = Skin(width_um=3000, dermis_um=1200, fat_um=500)
 
 
-def side_by_side(maps: list[np.ndarray], mpp: float = 4.0) -> SlideMeasurements:
+def side_by_side(
+    maps: list[np.ndarray], mpp: float = 4.0, *, declared: str = "auto"
+) -> SlideMeasurements:
     """Measure maps as the sections of one slide, 4 µm label pixels on 8 µm sections."""
     rows = max(len(part) for part in maps) // 2 * 2 + 2
     padded = [np.pad(part, ((0, rows - len(part)), (0, part.shape[1] % 2))) for part in maps]
@@ -29,11 +36,12 @@ def side_by_side(maps: list[np.ndarray], mpp: float = 4.0) -> SlideMeasurements:
         grid=Grid(labels.shape, mpp),
         sections=ids,
         sections_grid=Grid(ids.shape, 2 * mpp),
-        declared_section="auto",
+        declared_section=declared,
         settings=MeasureSettings(),
     )
 
 
+@functools.lru_cache(maxsize=8)
 def slide_of(*skins: Skin) -> SlideMeasurements:
     return side_by_side([paint(skin, 4.0)[0] for skin in skins])
 
@@ -51,7 +59,7 @@ def test_one_section_is_the_slide() -> None:
 def test_sections_do_not_disturb_each_other() -> None:
     both = slide_of(SHALLOW, DEEP)
     for skin, section in zip((SHALLOW, DEEP), both.sections, strict=True):
-        alone = measure(*paint(skin, 4.0))
+        alone = measure_skin(skin)
         for name in ("tissue_area_mm2", "depth_max_um", "infiltration_fraction"):
             assert section.values[name].value == pytest.approx(alone.values[name].value, rel=0.02)
 
@@ -97,9 +105,11 @@ def test_a_lower_bound_bounds_the_slide() -> None:
     assert found.values["depth_max_um"].value == pytest.approx(0.897 * 1200, abs=15)
     fraction = found.values["infiltration_fraction"]
     assert fraction.status == "measured"
-    assert fraction.reason == "1 of 2 sections not assessable"
+    assert fraction.reason == "1 of 2 sections could not be assessed"
     assert fraction.value == found.sections[0].values["infiltration_fraction"].value
-    assert found.values["relative_depth_max"].status == "at_least"
+    relative = found.values["relative_depth_max"]
+    assert relative.status == "at_least"
+    assert "1 of 2 sections could not be assessed (no subcutaneous fat" in relative.reason
     assert codes(found) == {"fat_absent"}
 
 
@@ -107,6 +117,39 @@ def test_a_section_without_tumour_has_no_say_in_its_depth() -> None:
     found = slide_of(DEEP, BARE)
     assert found.values["depth_max_um"].status == "measured"
     assert found.values["infiltration_fraction"].value == pytest.approx(0.233 / 2, abs=0.01)
+
+
+@pytest.mark.parametrize("lost", ["fat", "epidermis"])
+def test_a_section_without_tumour_does_not_bound_the_depth(lost: str) -> None:
+    bare = paint(dataclasses.replace(BARE, fat_um=0) if lost == "fat" else BARE, 4.0)[0]
+    if lost == "epidermis":
+        bare[bare == EPIDERMIS] = BACKGROUND
+    found = side_by_side([paint(DEEP, 4.0)[0], bare], declared="vertical")
+    for name in ("depth_max_um", "relative_depth_max", "top_bottom_log2"):
+        assert found.sections[1].values[name].status == "not_defined"
+        assert found.sections[1].values[name].reason == "the section holds no tumour"
+        assert found.values[name].status == "measured"
+        assert found.values[name].value == pytest.approx(found.sections[0].values[name].value)
+
+
+@pytest.mark.parametrize("declared", ["vertical", "auto"])
+def test_a_crumb_of_fat_has_no_say(declared: str) -> None:
+    crumb = np.zeros((200, 200), np.uint8)
+    crumb[20:180, 20:180] = SUBCUTIS
+    crumb[60:64, 20:180] = DERMIS  # a septum
+    deep = paint(DEEP, 4.0)[0]
+    both, alone = (side_by_side(maps, declared=declared) for maps in ([deep, crumb], [deep]))
+    for name, unit in DEPTH_UNITS.items():
+        assert both.sections[1].values[name].status == "not_defined", name
+        assert both.values[name] == alone.values[name], (name, unit)
+    assert both.values["section_orientation"] == alone.values["section_orientation"]
+    assert both.values["area_subcutis_mm2"].value > alone.values["area_subcutis_mm2"].value
+    assert codes(both) == codes(alone) == set()
+
+
+def test_quartiles_of_two_sections_are_not_averaged() -> None:
+    assert slide_of(DEEP).values["dermal_thickness_median_um"].interval is not None
+    assert slide_of(SHALLOW, DEEP).values["dermal_thickness_median_um"].interval is None
 
 
 def test_vertical_and_horizontal_sections_together() -> None:

@@ -16,13 +16,23 @@ from analytic_skin import (
     one_section,
     paint,
     paint_disc,
+    place_and_depth,
 )
 
-from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES, DERMIS
+from wsi_pipeline.classes import (
+    ADNEXA,
+    BACKGROUND,
+    CLASS_NAMES,
+    DERMIS,
+    EPIDERMIS,
+    SUBCUTIS,
+    TUMOUR,
+)
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.errors import MeasurementError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.measure.infiltration import INFILTRATION_UNITS
 from wsi_pipeline.measure.section import DEPTH_UNITS, VALUE_UNITS
 
 NEST = Slab(-800, 800, 0.2, 0.8)
@@ -36,8 +46,7 @@ def statuses(found) -> dict[str, str]:
 def test_a_plain_vertical_section_has_every_value_and_no_flag() -> None:
     found = measure_skin(SMALL)
     assert set(statuses(found).values()) == {"measured"}
-    assert list(found.values) != []
-    assert set(found.values) == set(VALUE_UNITS)
+    assert list(found.sections[0].values) == list(VALUE_UNITS)
     assert {name: value.unit for name, value in found.values.items()} == VALUE_UNITS
     assert codes(found) == set()
 
@@ -53,6 +62,7 @@ def test_no_fat_leaves_lower_bounds() -> None:
         "occupancy_profile",
         "relative_depth_max",
         "top_bottom_log2",
+        "tumour_in_window_fraction",
         "dsj_interpolated_fraction",
     }
     assert found.values["depth_max_um"].value == pytest.approx(797, abs=15)
@@ -84,7 +94,7 @@ def test_depths_are_not_defined_on_a_horizontal_section() -> None:
     for name in DEPTH_UNITS:
         assert found.values[name].value is None
         assert found.values[name].status == "not_defined"
-        assert found.values[name].reason == "not defined on a horizontal section"
+        assert found.values[name].reason == "a horizontal section shows one level of the skin only"
     assert found.values["tumour_tissue_fraction"].value == pytest.approx(0.7**2 / 4, rel=0.01)
     assert codes(found) == set()
 
@@ -105,19 +115,26 @@ def test_what_is_declared_wins_and_the_conflict_is_flagged() -> None:
     upright = measure_skin(SMALL, declared="horizontal")
     assert codes(upright) == {"orientation_conflict"}
     assert upright.values["depth_max_um"].status == "not_defined"
-    assert codes(measure_skin(SMALL, declared="vertical")) == set()
+    declared = measure_skin(SMALL, declared="vertical")
+    assert codes(declared) == set()
+    assert declared.values["section_orientation"].reason == "as declared"
+    assert declared.values["section_orientation"].status == "measured"
+    assert measure_skin(SMALL).values["section_orientation"].reason == ""
 
 
 def test_fragmented_epidermis() -> None:
-    labels, grid = paint(Skin(width_um=9000, dermis_um=600, fat_um=300), 8.0)
-    middle = grid.shape[1] // 2
-    for at in (-320, -100, 120):
-        strip = labels[:, middle + at : middle + at + 150]
-        strip[strip == 1] = BACKGROUND
-    strict = dataclasses.replace(MeasureSettings(), ulcer_gap_um=300.0)
-    found = measure(labels, grid, settings=strict)
-    assert "epidermis_fragmented" in codes(found)
-    assert "epidermis_fragmented" not in codes(measure(labels, grid))
+    skin = Skin(width_um=5400, dermis_um=600, fat_um=300)
+    labels, grid = paint(skin, 8.0)
+    assert codes(measure(labels, grid)) == set()
+    place, _ = place_and_depth(skin, grid, grid.extent_um[0] / 2)
+    lost = np.any([abs(place - at) < 250 for at in (-1500, 0, 1500)], axis=0)
+    labels[lost & (labels == EPIDERMIS)] = BACKGROUND
+    found = measure(labels, grid)
+    assert codes(found) == {"epidermis_fragmented", "epidermis_bridged"}
+    flags = {flag.code: flag.value for flag in found.flags}
+    assert flags["epidermis_fragmented"] == 4
+    assert flags["epidermis_bridged"] == pytest.approx(1500 / 5400, abs=0.02)
+    assert found.values["assessable_length_mm"].value == pytest.approx(5.4, abs=0.1)
 
 
 def test_mostly_interpolated_junction_bounds_the_thickness() -> None:
@@ -144,13 +161,111 @@ def test_tumour_under_lost_epidermis_is_a_lower_bound() -> None:
     found = measure_skin(skin)
     assert found.values["depth_max_um"].status == "at_least"
     assert "beside the epidermis" in found.values["depth_max_um"].reason
+    inside = found.values["tumour_in_window_fraction"]
+    assert inside.status == "measured"
+    # Of 3000 µm of tumour 2600 µm lie under the ulcer, of which the wedges reach some.
+    assert 400 / 3000 <= inside.value <= 0.35
+    assert "window_partial" in codes(found)
+    for name in ("infiltration_fraction", "occupancy_profile", "top_bottom_log2"):
+        assert found.values[name].status == "measured"
+        assert "of the tumour lies in the analysed window" in found.values[name].reason
+    assert found.values["relative_depth_max"].status == "at_least"
+
+
+def test_deeper_tumour_outside_the_window_bounds_the_relative_depth() -> None:
+    skin = Skin(
+        width_um=5600,
+        fat_um=500,
+        slabs=(Slab(-2200, -1500, 0.1, 0.4), Slab(-1300, 1300, 0.1, 0.9)),
+        ulcer_um=(-1300, 1300),
+    )
+    found = measure_skin(skin)
+    assert found.values["relative_depth_max"].status == "at_least"
+    assert "outside the analysed window" in found.values["relative_depth_max"].reason
+    assert measure_skin(SMALL).values["tumour_in_window_fraction"].value == pytest.approx(1.0)
+
+
+def test_what_the_model_never_calls_is_null() -> None:
+    labels, grid = paint(dataclasses.replace(SMALL, follicles_um=(1200,)), 4.0)
+    labels[labels == ADNEXA] = TUMOUR
+    found = measure(labels, grid, never_called=("adnexa", "inflammation"))
+    for name in ("adnexa", "inflammation"):
+        area = found.values[f"area_{name}_mm2"]
+        assert (area.value, area.status) == (None, "not_assessable")
+        assert area.reason == f"the model never calls {name}"
+    assert found.values["area_tumour_mm2"].status == "measured"
+    assert codes(found) == {"adnexa_not_segmented"}
+    assert codes(measure(labels, grid, never_called=("inflammation",))) == set()
+
+
+def test_without_a_class_for_tumour_there_is_no_infiltration() -> None:
+    found = measure(*paint(SMALL, 4.0), never_called=("tumour",))
+    lost = ("area_tumour_mm2", "tumour_tissue_fraction", *INFILTRATION_UNITS)
+    assert {name for name in VALUE_UNITS if found.values[name].value is None} == set(lost)
+    assert {found.values[name].reason for name in lost} == {"the model never calls tumour"}
+
+
+@pytest.mark.parametrize("tissue", [DERMIS, SUBCUTIS, TUMOUR])
+@pytest.mark.parametrize("never_called", [(), ("adnexa",)])
+def test_a_disc_of_one_tissue_is_indeterminate(tissue: int, never_called: tuple) -> None:
+    labels, grid = paint_disc(1200)
+    labels[labels != BACKGROUND] = tissue
+    found = measure(labels, grid, never_called=never_called)
+    assert found.values["depth_max_um"].value is None
+    assert found.values["section_orientation"].value != "horizontal"
+    assert found.values["section_orientation"].value != "vertical"
+
+
+def test_a_ball_of_fat_in_dermis_is_indeterminate() -> None:
+    labels, grid = paint_disc(1200)
+    labels[(labels == TUMOUR) | (labels == ADNEXA)] = DERMIS
+    labels[paint_disc(700)[0].shape[0] :, :] = SUBCUTIS
+    labels[paint_disc(1200)[0] == BACKGROUND] = BACKGROUND
+    assert (labels == SUBCUTIS).sum() > 0.2 * (labels != BACKGROUND).sum()
+    for never_called in ((), ("adnexa",)):
+        found = measure(labels, grid, never_called=never_called)
+        assert found.values["section_orientation"].value == "indeterminate"
+
+
+def test_without_adnexa_a_horizontal_section_is_believed_less() -> None:
+    labels, grid = paint_disc(1500)
+    labels[labels == ADNEXA] = TUMOUR
+    assert measure(labels, grid).values["section_orientation"].value == "indeterminate"
+    found = measure(labels, grid, never_called=("adnexa",))
+    assert found.values["section_orientation"].value == "horizontal"
+    assert found.values["orientation_confidence"].value <= 0.6
+
+
+def test_long_follicles_are_no_sign_of_a_horizontal_section() -> None:
+    labels, grid = paint_disc()
+    labels[labels == ADNEXA] = DERMIS
+    labels[150:250, 250:800:100] = ADNEXA
+    for at in range(250, 800, 100):
+        labels[150:250, at : at + 30] = ADNEXA
+    assert measure(labels, grid).values["section_orientation"].value == "indeterminate"
 
 
 def test_tissue_at_the_rim_is_flagged() -> None:
     labels, grid = paint(SMALL, 4.0)
     middle = grid.shape[1] // 2
     cropped = np.ascontiguousarray(labels[:, middle:])
-    assert codes(measure(cropped, Grid(cropped.shape, grid.mpp))) == {"touches_edge"}
+    found = measure(cropped, Grid(cropped.shape, grid.mpp))
+    assert codes(found) == {"touches_edge"}
+    for name, value in found.values.items():
+        bounded = value.unit in ("mm", "mm²")
+        assert value.status == ("at_least" if bounded else "measured"), name
+        assert value.reason == ("the section reaches the edge of the plane" if bounded else "")
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_each_rim_of_the_plane_counts(turns: int) -> None:
+    labels = np.zeros((120, 90), np.uint8)
+    labels[:60, 30:60] = DERMIS
+    labels = np.ascontiguousarray(np.rot90(labels, turns))
+    area = measure(labels, Grid(labels.shape, 4.0)).values["tissue_area_mm2"]
+    assert area.status == "at_least"
+    inner = np.pad(labels, 1)
+    assert measure(inner, Grid(inner.shape, 4.0)).values["tissue_area_mm2"].status == "measured"
 
 
 def test_a_tiny_tumour_is_flagged() -> None:
@@ -168,7 +283,7 @@ def test_empty_labels_in_a_section() -> None:
 
 
 def test_json_round_trip() -> None:
-    for found in (measure_skin(SMALL), measure(*paint_disc())):
+    for found in (measure_skin(SMALL), measure(*paint_disc(1200))):
         text = json.dumps(found.to_json(), allow_nan=False)
         assert json.dumps(json.loads(text)) == text
         for name in CLASS_NAMES[1:]:
@@ -185,7 +300,11 @@ def test_curves_lie_on_the_slide() -> None:
     assert dej_um[:, 0] == pytest.approx(middle_um + 80, abs=10)
     assert dsj_um[:, 0] == pytest.approx(middle_um + 1080, abs=15)
     assert dej_um[:, 1].mean() == pytest.approx(20_000 + grid.extent_um[1] / 2, abs=10)
-    assert section.box_um[:2] == (10_000.0, 20_000.0)
+    # The section is a box of 16 µm pixels around the tissue.
+    top_um, left_um, bottom_um, right_um = section.box_um
+    assert middle_um - 16 <= top_um <= middle_um
+    assert right_um - left_um == pytest.approx(SMALL.width_um, abs=32)
+    assert bottom_um - top_um == pytest.approx(SMALL.total_um, abs=32)
 
 
 def test_pieces_of_a_curve_are_parted_in_json() -> None:
@@ -200,6 +319,7 @@ def test_pieces_of_a_curve_are_parted_in_json() -> None:
         ({"sections_grid": Grid((3, 3), 4.0)}, "section map of shape"),
         ({"declared_section": "sideways"}, "'sideways' is unknown"),
         ({"labels": np.full((40, 40), 9, np.uint8)}, "holds class 9"),
+        ({"never_called": ("hair",)}, "never calls hair, but there is no such class"),
         ({"sections": np.zeros((10, 10), np.uint8)}, "holds no section"),
     ],
 )

@@ -11,18 +11,23 @@ from analytic_skin import measure
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import paint_phantom, sample_spec
 
+# Seed, and how the section lies on the glass.
+VERTICAL = ((4, 37.0), (1, -128.0), (3, 160.0))
 
-@pytest.fixture(scope="module", params=[37.0])
-def pair(request):
-    spec = dataclasses.replace(
-        sample_spec(4, architecture="solid-cord", width_mm=3.5, height_mm=2.8),
-        mpp=2.0,
-        rotation_deg=request.param,
-        dermis_mm=0.9,
-        depth_span=(0.1, 0.9),
+
+def paint(seed: int, section: str, **changes):
+    """Small phantom at 2 µm per label pixel and its measurements."""
+    spec = sample_spec(
+        seed, section=section, architecture="solid-cord", width_mm=3.0, height_mm=2.7
     )
-    phantom = paint_phantom(spec)
-    return measure(phantom.labels, Grid(phantom.labels.shape, spec.mpp)), phantom
+    phantom = paint_phantom(dataclasses.replace(spec, mpp=2.0, **changes))
+    return measure(phantom.labels, Grid(phantom.labels.shape, 2.0)), phantom
+
+
+@pytest.fixture(scope="module", params=VERTICAL)
+def pair(request):
+    seed, angle = request.param
+    return paint(seed, "vertical", rotation_deg=angle, dermis_mm=0.9, depth_span=(0.1, 0.9))
 
 
 def test_values(pair) -> None:
@@ -35,13 +40,20 @@ def test_values(pair) -> None:
         truth["dermal_compartment_mm2"], rel=0.03
     )
     assert value["infiltration_fraction"] == pytest.approx(truth["infiltration_fraction"], abs=0.01)
-    profile = [share or 0.0 for share in truth["occupancy_profile"]]
-    assert value["occupancy_profile"] == pytest.approx(profile, abs=0.05)
+    assert value["tumour_in_window_fraction"] >= 0.95
     # The truth is the deepest point, the measurement leaves out the deepest 0.5 % of the area.
     deepest = truth["depth_max_envelope_um"]
     assert deepest - 60 <= value["depth_max_um"] <= deepest + 15
     assert truth["relative_depth_max"] - 0.06 <= value["relative_depth_max"]
     assert value["relative_depth_max"] <= truth["relative_depth_max"] + 0.02
+
+
+def test_profile(pair) -> None:
+    found, phantom = pair
+    profile = np.array(found.values["occupancy_profile"].value)
+    truth = np.array([share or 0.0 for share in phantom.truth["occupancy_profile"]])
+    assert np.abs(profile - truth).sum() <= 0.08 * truth.sum()
+    assert np.abs(profile - truth).max() <= 0.12 * truth.max()
 
 
 def test_junction(pair) -> None:
@@ -53,3 +65,10 @@ def test_junction(pair) -> None:
     ):
         gap_um = np.hypot(*np.moveaxis(measured_um[::5, None] - true_um[None, ::5], -1, 0))
         assert np.percentile(gap_um.min(axis=1), 90) <= tolerance_um
+
+
+def test_a_horizontal_phantom_is_called_so() -> None:
+    found, phantom = paint(2, "horizontal")
+    assert found.values["section_orientation"].value == "horizontal"
+    assert found.values["depth_max_um"].status == "not_defined"
+    assert found.values["area_tumour_mm2"].value == pytest.approx(phantom.truth["tumour_mm2"])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import wsi_pipeline.segment
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
 from wsi_pipeline.segment import read_card
@@ -65,13 +68,44 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
         (("'epidermis', 'dermis'", "'dermis', 'epidermis'"), "in this order"),
         (('loader = "builtin"', 'loader = "pickle"'), "'loader' must be one of"),
         (("std = [0.25, 0.25, 0.25]", "std = [0.25]"), "'normalisation.std' must be three"),
-        (("mpp = 2.0", 'never_called = ["bone"]\nmpp = 2.0'), "'never_called' may name"),
+        (("mpp = 2.0", 'never_called = ["bone"]\nmpp = 2.0'), "'never_called' must be a list"),
+        (("mpp = 2.0", 'never_called = "tumour"\nmpp = 2.0'), "'never_called' must be a list"),
+        (("mpp = 2.0", "never_called = 3\nmpp = 2.0"), "'never_called' must be a list"),
+        (("mpp = 2.0", "never_called = [[1]]\nmpp = 2.0"), "'never_called' must be a list"),
+        (("mpp = 2.0", "mpp = inf"), "'mpp' must be a number"),
+        (("mpp = 2.0", "mpp = nan"), "'mpp' must be a number"),
+        (("mpp = 2.0", f"mpp = 1{'0' * 400}"), "'mpp' must be a number"),
+        (("stride_px = 4", "stride_px = 4.5"), "'stride_px' must be a whole number"),
+        (("stride_px = 4", "stride_px = true"), "'stride_px' must be a whole number"),
+        (("halo_px = 23", "halo_px = 23.0"), "'halo_px' must be a whole number"),
+        (("halo_px = 23", "halo_px = -1"), "'halo_px' must be a whole number"),
+        (("mean = [0.5, 0.5,", "mean = [0.5, nan,"), "'normalisation.mean' must be three finite"),
+        (("mean = [0.5, 0.5,", "mean = [0.5, true,"), "'normalisation.mean' must be three finite"),
+        (("std = [0.25,", "std = [inf,"), "'normalisation.std' must be three finite"),
+        (("std = [0.25,", "std = [0.0,"), "'normalisation.std' must be above zero"),
+        (("std = [0.25,", "std = [-0.25,"), "'normalisation.std' must be above zero"),
         (('name = "unet"', ""), "needs an \\[architecture\\] table"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(ModelMismatchError, match=message):
         read_card(write_card(tmp_path / "m", change=change))
+
+
+def test_reading_a_card_does_not_load_torch() -> None:
+    code = "import sys, wsi_pipeline.segment.card; print('torch' in sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "False"
+
+
+def test_what_needs_torch_is_found_by_name() -> None:
+    for name in wsi_pipeline.segment.__all__:
+        assert callable(getattr(wsi_pipeline.segment, name))
+    unknown = "segment_all"
+    with pytest.raises(AttributeError, match="no attribute 'segment_all'"):
+        getattr(wsi_pipeline.segment, unknown)
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:

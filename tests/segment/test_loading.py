@@ -2,87 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import shutil
-import warnings
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from model_makers import UNET, export, random_unet, write_model
 from safetensors.torch import save_file
+from torch import nn
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
-from wsi_pipeline.segment import load_segmenter
+from wsi_pipeline.segment import Segmenter, load_segmenter, read_card
 from wsi_pipeline.segment.colour import ColourDeconvolution
-from wsi_pipeline.segment.exported import load_exported
+from wsi_pipeline.segment.loading import check_output
 from wsi_pipeline.segment.unet import UNet, receptive_halo_px
 
 BASELINE = Path(__file__).parents[2] / "models" / "colour-baseline"
-CARD = """
-id = "{name}"
-version = "1"
-licence = "BSD-3-Clause"
-loader = "{loader}"
-classes = {classes}
-mpp = 2.0
-stride_px = 4
-halo_px = 24
-training_data = "none, random weights"
-intended_use = "tests"
-limits = "knows nothing"
-[normalisation]
-mean = [0.7, 0.6, 0.7]
-std = [0.2, 0.25, 0.2]
-[weights]
-file = "{file}"
-sha256 = "{sha256}"
-"""
-UNET = '[architecture]\nname = "unet"\nwidth = 4\ndepth = 2\n'
-
-
-def random_unet(classes: int = len(CLASS_NAMES)) -> UNet:
-    torch.manual_seed(3)
-    return UNet(width=4, depth=2, classes=classes).eval()
-
-
-def write_model(folder: Path, *, loader: str, file: str, architecture: str = "") -> Path:
-    sha256 = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-    text = CARD.format(
-        name=folder.name, loader=loader, classes=list(CLASS_NAMES), file=file, sha256=sha256
-    )
-    (folder / "model.toml").write_text(text + architecture)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def builtin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("builtin")
-    save_file(random_unet().state_dict(), folder / "w.safetensors")
-    return write_model(folder, loader="builtin", file="w.safetensors", architecture=UNET)
-
-
-def export(path: Path, classes: int = len(CLASS_NAMES)) -> None:
-    rows, columns = (torch.export.Dim(name, min=2, max=2048) for name in ("rows", "columns"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own exporter
-        program = torch.export.export(
-            random_unet(classes),
-            (torch.rand(1, 3, 64, 96),),
-            dynamic_shapes={"rgb": {2: 4 * rows, 3: 4 * columns}},
-        )
-        torch.export.save(program, path)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported")
-    export(folder / "w.pt2")
-    return write_model(folder, loader="torch-export", file="w.pt2")
 
 
 @pytest.fixture(params=["baseline", "builtin", "exported"])
@@ -134,6 +72,20 @@ def test_exported_and_builtin_agree(builtin: Path, exported: Path) -> None:
     )
 
 
+def test_the_receptive_field_of_the_baseline_is_as_computed() -> None:
+    """The furthest pixel with any say in an output pixel, at each phase of the stride."""
+    torch.manual_seed(1)
+    network = ColourDeconvolution().double().eval()
+    reach, edge, middle = 0, 384, 192
+    for phase in range(network.stride_px):
+        plane = (0.72 + 0.14 * torch.rand(1, 3, edge, edge, dtype=torch.float64)).requires_grad_()
+        network(plane)[0, :, middle + phase, middle].sum().backward()
+        assert plane.grad is not None
+        felt = plane.grad.abs().amax(dim=(0, 1, 3)).nonzero().ravel()
+        reach = max(reach, int((felt - middle - phase).abs().max()))
+    assert reach == network.receptive_px == 171
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_the_receptive_field_of_a_unet_is_as_computed(depth: int) -> None:
     """Disturb one row at every phase of the stride and see how far it is felt."""
@@ -175,30 +127,121 @@ def test_white_between_walls_is_fat_and_white_alone_is_glass() -> None:
     assert CLASS_NAMES[int(labels[20, 20])] == "background"
 
 
-def test_weights_of_another_architecture_are_refused(builtin: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "other"
-    shutil.copytree(builtin, folder)
+def edited(model: Path, folder: Path, change: tuple[str, str]) -> Path:
+    """Copy of a model with one thing changed in its card."""
+    shutil.copytree(model, folder)
     card = (folder / "model.toml").read_text()
-    (folder / "model.toml").write_text(card.replace("width = 4", "width = 8"))
-    with pytest.raises(ModelMismatchError, match="does not fit the architecture"):
-        load_segmenter(folder, device="cpu")
+    assert change[0] in card
+    (folder / "model.toml").write_text(card.replace(*change))
+    return folder
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (("width = 4", "width = 8"), "does not fit the architecture"),
         (('name = "unet"', 'name = "resnet"'), "no built-in architecture 'resnet'"),
         (("depth = 2", "depth = 2\nheads = 3"), "does not fit 'unet'"),
+        (("depth = 2", 'depth = "two"'), "does not fit 'unet'"),
+        (("width = 4", "width = -4"), "does not fit 'unet'"),
+        (("halo_px = 24", "halo_px = 22"), "halo_px is 22, .* sees 23 px"),
+        (("stride_px = 4", "stride_px = 2"), "stride_px is 2, .* steps of 4 px"),
     ],
 )
-def test_an_unknown_architecture_is_refused(
+def test_a_card_that_does_not_fit_its_network_is_refused(
     builtin: Path, tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
-    folder = tmp_path / "other"
-    shutil.copytree(builtin, folder)
-    (folder / "model.toml").write_text((folder / "model.toml").read_text().replace(*change))
     with pytest.raises(ModelMismatchError, match=message):
+        load_segmenter(edited(builtin, tmp_path / "other", change), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("halo_px = 172", "halo_px = 170"), "halo_px is 170, .* sees 171 px"),
+        (("stride_px = 4", "stride_px = 6"), "stride_px is 6, .* steps of 4 px"),
+    ],
+)
+def test_the_baseline_is_held_to_its_receptive_field(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(ModelMismatchError, match=message):
+        load_segmenter(edited(BASELINE, tmp_path / "other", change), device="cpu")
+
+
+def test_a_network_without_its_weights_is_refused(builtin: Path, tmp_path: Path) -> None:
+    folder = edited(builtin, tmp_path / "other", ("halo_px = 24", "halo_px = 24"))
+    card = (folder / "model.toml").read_text()
+    start, end = card.index("[weights]"), card.index("[architecture]")
+    (folder / "model.toml").write_text(card[:start] + card[end:])
+    with pytest.raises(ModelMismatchError, match=r"no \[weights\]"):
         load_segmenter(folder, device="cpu")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    weights = random_unet().state_dict()
+    weights["head.bias"][3] = torch.nan
+    save_file(weights, tmp_path / "w.safetensors")
+    write_model(tmp_path, loader="builtin", file="w.safetensors", architecture=UNET)
+    with pytest.raises(ModelMismatchError, match="no finite probabilities"):
+        load_segmenter(tmp_path, device="cpu")
+
+
+class Replies(nn.Module):
+    """Returns what it is told to."""
+
+    def __init__(self, reply: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.reply = reply
+
+    def forward(self, rgb: torch.Tensor) -> object:
+        return self.reply(rgb)
+
+
+def zeros(rgb: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(1, len(CLASS_NAMES), *rgb.shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (lambda rgb: zeros(rgb) * torch.nan, "no finite probabilities"),
+        (lambda rgb: zeros(rgb) + torch.inf, "no finite probabilities"),
+        (lambda rgb: zeros(rgb)[:, :3], "one logit per class"),
+        (lambda rgb: zeros(rgb)[..., ::2], "one logit per class"),
+        (lambda rgb: {"logits": zeros(rgb)}, "does not run on a tile of 64 × 64 px"),
+        (lambda rgb: rgb @ torch.zeros(3, 3), "does not run on a tile of 64 × 64 px"),
+    ],
+)
+def test_a_network_is_tried_before_it_is_used(
+    builtin: Path, reply: Callable[[torch.Tensor], object], message: str
+) -> None:
+    segmenter = Segmenter(read_card(builtin), Replies(reply), device="cpu")
+    with pytest.raises(ModelMismatchError, match=message):
+        check_output(segmenter)
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused(builtin: Path) -> None:
+    class Halved(Segmenter):
+        def __call__(self, rgb: np.ndarray) -> np.ndarray:
+            return super().__call__(rgb) / 2
+
+    with pytest.raises(ModelMismatchError, match="do not sum to one"):
+        check_output(Halved(read_card(builtin), Replies(zeros), device="cpu"))
+
+
+def test_a_tile_without_finite_probabilities_is_refused(builtin: Path) -> None:
+    """One pixel is enough, also long after loading."""
+
+    def blind_to_white(rgb: torch.Tensor) -> torch.Tensor:
+        logits = zeros(rgb)
+        logits[0, 0, 5, 7] = torch.nan if rgb.min() > 1.0 else 0.0
+        return logits
+
+    segmenter = Segmenter(read_card(builtin), Replies(blind_to_white), device="cpu")
+    check_output(segmenter)
+    with pytest.raises(ModelMismatchError, match="for a tile of 16 × 32 px"):
+        segmenter(np.full((16, 32, 3), 255, np.uint8))
 
 
 def test_a_network_with_other_classes_is_refused(tmp_path: Path) -> None:
@@ -207,54 +250,8 @@ def test_a_network_with_other_classes_is_refused(tmp_path: Path) -> None:
         load_segmenter(write_model(tmp_path, loader="torch-export", file="w.pt2"), device="cpu")
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "w.pt2").write_bytes(b"not a zip")
-    with pytest.raises(ModelMismatchError, match=r"not a torch.export archive"):
-        load_exported(tmp_path / "w.pt2")
-
-
 def test_a_missing_gpu_is_said(builtin: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(ModelMismatchError, match="torch sees no GPU"):
         load_segmenter(builtin, device="cuda")
-
-
-class Bomb:
-    """Pickles to a call that would leave a file behind."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[str, str]]:
-        return open, (str(self.target), "w")
-
-
-def rewrite(source: Path, target: Path, change: dict[str, bytes]) -> None:
-    """Copy an archive, replacing the members whose name ends with a key of ``change``."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for item in old.infolist():
-            content = old.read(item)
-            for ending, other in change.items():
-                content = other if item.filename.endswith(ending) else content
-            new.writestr(item.filename, content)
-
-
-def test_pickled_sample_inputs_are_never_read(exported: Path, tmp_path: Path) -> None:
-    trap = tmp_path / "exploded"
-    bomb = io.BytesIO()
-    torch.save((Bomb(trap),), bomb)
-    rewrite(exported / "w.pt2", tmp_path / "w.pt2", {"sample_inputs/model.pt": bomb.getvalue()})
-    load_exported(tmp_path / "w.pt2")
-    assert not trap.exists()
-
-
-def test_pickled_weights_are_refused(exported: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(exported / "w.pt2") as archive:
-        name = next(n for n in archive.namelist() if n.endswith("weights_config.json"))
-        config = json.loads(archive.read(name))
-    next(iter(config["config"].values()))["use_pickle"] = True
-    changed = {"weights_config.json": json.dumps(config).encode()}
-    rewrite(exported / "w.pt2", tmp_path / "w.pt2", changed)
-    with pytest.raises(ModelMismatchError, match="pickled tensors"):
-        load_exported(tmp_path / "w.pt2")

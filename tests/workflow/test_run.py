@@ -7,15 +7,17 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-import yaml
 
-from wsi_pipeline.phantom import sample_spec
+from wsi_pipeline.phantom import sample_spec, write_slide_tiff
 from wsi_pipeline.stages.phantom import paint_slide
 from wsi_pipeline.store import Segmentation, read_arrays
 
@@ -98,7 +100,7 @@ def test_bad_slides_are_named_with_a_reason_and_a_log(mixed: Path) -> None:
         assert rows[name]["stage"] == "inspect"
         assert "cannot be opened" in rows[name]["reason"]
         assert "Traceback" not in rows[name]["reason"]
-        assert rows[name]["reason"] in (mixed / rows[name]["log"]).read_text()
+        assert rows[name]["reason"].split(":")[-1] in (mixed / rows[name]["log"]).read_text()
     page = (mixed / "cases" / "four" / "report.html").read_text()
     assert "cut short" in page
     assert "v2" in page
@@ -129,12 +131,21 @@ def test_provenance_names_input_model_and_mpp(mixed: Path) -> None:
     assert about["backend"] in ("openslide", "tiffslide")
 
 
+def times_of(out: Path) -> dict[str, int]:
+    """When each result was written, by its path; logs and notes of failures aside."""
+    return {
+        str(path.relative_to(out)): path.stat().st_mtime_ns
+        for kind in ("slides/*/*", "slides/*/*.zarr/zarr.json", "cases/*/*", "cohort.*")
+        for path in out.glob(kind)
+        if path.name != "failure.json"
+    }
+
+
 def test_a_second_run_computes_nothing_again(mixed: Path, slides: Path) -> None:
-    store = mixed / "slides" / "v" / "segmentation.ome.zarr" / "zarr.json"
-    before = store.stat().st_mtime_ns
+    before = times_of(mixed)
     done = run("run", slides / "mixed.tsv", "--out", mixed, "--set", "tiling.tile_px=256")
     assert done.returncode == 1
-    assert store.stat().st_mtime_ns == before
+    assert times_of(mixed) == before
     assert "3 of 6 slides done" in done.stdout
 
 
@@ -155,19 +166,173 @@ def test_a_mended_slide_completes_on_the_next_run(
     assert case["failures"] == []
 
 
-def test_a_change_of_measuring_does_not_segment_again(mixed: Path, slides: Path) -> None:
-    store = mixed / "slides" / "v" / "segmentation.ome.zarr" / "zarr.json"
-    before = store.stat().st_mtime_ns
-    done = run(
-        *("run", slides / "mixed.tsv", "--out", mixed, "--set", "tiling.tile_px=256"),
-        *("--set", "measure.min_tumour_um2=400"),
-    )
+@pytest.fixture
+def finished(mixed: Path, slides: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A finished run of one case of two slides, moved to another folder; its table."""
+    table, out = write_table(slides / "two.tsv", GOOD), tmp_path / "moved"
+    first = mixed.parent / "first"
+    if not first.exists():
+        assert run("run", table, "--out", first, "--set", "tiling.tile_px=256").returncode == 0
+    shutil.copytree(first, out)
+    return table, out
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    return {Path(name).name for name, when in after.items() if before.get(name) != when}
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ((), set()),
+        (("--set", "measure.min_tumour_um2=400"), {"measurements.json"}),
+        (("--set", "store.compression=1"), {"tiles.json", "segmentation.ome.zarr"}),
+    ],
+    ids=["nothing", "measuring", "storing"],
+)
+def test_only_what_a_change_touches_is_computed_again(
+    finished: tuple[Path, Path], words: tuple[str, ...], again: set[str]
+) -> None:
+    table, out = finished
+    before = times_of(out)
+    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256", *words)
+    assert done.returncode == 0, done.stderr
+    new = changed(before, times_of(out))
+    assert again <= new
+    assert ("segmentation.ome.zarr" in new) == ("segmentation.ome.zarr" in again)
+    assert bool(new) == bool(words)
+
+
+def test_a_word_in_the_table_only_rewrites_the_reports(finished: tuple[Path, Path]) -> None:
+    table, out = finished
+    before = times_of(out)
+    text = table.read_text()
+    other = table.with_name("lung.tsv")
+    other.write_text(text.replace("breast", "lung"))
+    done = run("run", other, "--out", out, "--set", "tiling.tile_px=256")
+    assert done.returncode == 0, done.stderr
+    new = changed(before, times_of(out))
+    assert new == {"report.html", "report.json", "cohort.html", "cohort.csv"}
+    assert "lung" in (out / "cases" / "one" / "report.html").read_text()
+
+
+def test_a_killed_job_is_reported_and_its_case_kept(finished: tuple[Path, Path]) -> None:
+    """A kill leaves no note; older numbers of that slide must not pass for new ones."""
+    table, out = finished
+    options = ("--set", "tiling.tile_px=512", "--cores", "1")
+    process = start(out.parent / "log", "run", table, "--out", out, *options)
+    kill_first("wsi-pipeline segment", process)
+    assert process.wait(120) == 1
+    rows = rows_of(out)
+    assert sorted(row["status"] for row in rows.values()) == ["done", "failed"]
+    failed = next(row for row in rows.values() if row["status"] == "failed")
+    assert "was killed" in failed["reason"]
+    assert failed["slide_id"] in (out / "cases" / "one" / "report.html").read_text()
+
+
+def start(log: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start the command line and go on; what it says goes to a file."""
+    command = [sys.executable, "-c", "from wsi_pipeline.cli import main; main()", *arguments]
+    with log.open("w") as file:
+        return subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
+
+
+def find(text: str, process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """Process started by ``process`` whose command line holds a text."""
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return next((c for c in children if text in " ".join(c.cmdline())), None)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def wait_for(text: str, process: subprocess.Popen[bytes]) -> psutil.Process:
+    for _ in range(1200):
+        found = find(text, process)
+        if found is not None:
+            return found
+        assert process.poll() is None, "it ended before"
+        time.sleep(0.05)
+    raise AssertionError(f"no process '{text}' was started")
+
+
+def kill_first(text: str, process: subprocess.Popen[bytes]) -> None:
+    """Kill the job that runs a command, shell and all, as a cluster would."""
+    shell = wait_for(text, process)
+    for victim in [*shell.children(recursive=True), shell]:
+        victim.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_its_jobs_and_goes_on_later(
+    slides: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    table, out = write_table(slides / "stop.tsv", GOOD), tmp_path / "out"
+    log = tmp_path / "log"
+    process = start(log, "run", table, "--out", out, "--set", "tiling.tile_px=256")
+    job = wait_for("wsi-pipeline tile", process)
+    process.send_signal(number)
+    assert process.wait(60) == 130
+    assert "run the same command again" in log.read_text()
+    assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
+    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_run_keeps_its_lock_while_snakemake_lives(slides: Path, tmp_path: Path) -> None:
+    table, out = write_table(slides / "kill.tsv", GOOD), tmp_path / "out"
+    process = start(tmp_path / "log", "run", table, "--out", out, "--set", "tiling.tile_px=256")
+    snakemake_process = wait_for("-m snakemake", process)
+    wait_for("wsi-pipeline inspect", process)
+    process.kill()
+    process.wait(10)
+    try:
+        refused = run("run", table, "--out", out)
+        assert refused.returncode == 2
+        assert "another run is writing" in refused.stderr
+    finally:
+        snakemake_process.send_signal(signal.SIGINT)
+        snakemake_process.wait(30)
+    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_slide_that_fails_later_is_named_too(slides: Path, tmp_path: Path) -> None:
+    """Empty glass is readable, but shows no tissue; odd names are only names."""
+    folder = tmp_path / "it's a folder"
+    folder.mkdir()
+    glass = np.full((600, 700, 3), 243, np.uint8)
+    write_slide_tiff(folder / "-empty glass.tiff", glass, mpp=2.0, jpeg_quality=90)
+    table = folder / "cases.tsv"
+    table.write_text("case_id\tslide_id\tpath\tblock\na\tg\t-empty glass.tiff\t{b} $(c)\n")
+    done = run("run", table, "--out", tmp_path / "out of {braces}")
     assert done.returncode == 1
-    assert store.stat().st_mtime_ns == before
-    measured = json.loads((mixed / "slides" / "v" / "measurements.json").read_text())
-    settings = yaml.safe_load((mixed / "run.yaml").read_text())["settings"]
-    assert settings["measure"] == {"min_tumour_um2": 400}
-    assert measured["provenance"]["stage"] == "measure"
+    assert "failed: g (tile): no tissue" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model", "no-such-model"), "no model 'no-such-model'"),
+        (("--set", "tissue.mpp=900"), "'tissue.mpp' must be at most"),
+        (("--profile", "moon"), "no profile 'moon'"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_runs(
+    slides: Path, tmp_path: Path, words: tuple[str, str], message: str
+) -> None:
+    out = tmp_path / "out"
+    done = run("run", write_table(slides / "settings.tsv", GOOD), "--out", out, *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not out.exists()
+
+
+def test_faults_of_table_and_settings_are_told_together(slides: Path, tmp_path: Path) -> None:
+    table = write_table(slides / "both.tsv", ["a ../x vertical.tiff"])
+    done = run("run", table, "--out", tmp_path / "out", "--set", "nothing.at=all")
+    assert "does not match" in done.stderr
+    assert "unknown section 'nothing'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -245,8 +410,8 @@ def test_snakemakes_own_report_can_be_made(slides: Path, mixed: Path) -> None:
     assert page.stat().st_size > 100_000
 
 
-def test_results_are_the_same_bytes_on_a_second_machine(mixed: Path) -> None:
-    """Two runs of the same slide, in different folders, give the same arrays."""
+def test_the_same_slide_gives_the_same_bytes_twice(mixed: Path) -> None:
+    """One file under two names gives the same arrays."""
     one = Segmentation(mixed / "slides" / "v" / "segmentation.ome.zarr")
     two = Segmentation(mixed / "slides" / "v2" / "segmentation.ome.zarr")
     np.testing.assert_array_equal(one.read_labels(), two.read_labels())

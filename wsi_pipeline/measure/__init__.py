@@ -1,7 +1,8 @@
 """What do the labels say about the dermis?
 
 1. `plane`: one section at a time, on the plane on which it is measured.
-2. `dej`, `dsj`: where the dermis begins and ends; `line`: distances to such lines.
+2. `dej`, `dsj`: where the dermis begins and ends; `cover` and `stretches`: what lies above
+   it, and how far along the outline; `line`: distances to such lines.
 3. `depth`: how deep each pixel lies between the two; `orientation`: whether that has a
    meaning on this section.
 4. `amounts`, `compartment`, `infiltration`: the numbers.  A further kind of number is a

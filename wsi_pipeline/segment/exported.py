@@ -63,6 +63,7 @@ def load_exported(path: Path) -> nn.Module:
     slow or large; and torch itself is trusted to compute with any numbers it is given.
     """
     try:
+        # Not torch.export.load, which falls back on an older layout that is pickled.
         copy = _pack(_plain(_read_members(path)))
         network: nn.Module = load_pt2(copy).exported_programs["model"].module()
     except ModelMismatchError as fault:

@@ -24,7 +24,6 @@ from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
 from wsi_pipeline.segment.card import ModelCard, read_card
 from wsi_pipeline.segment.colour import ColourDeconvolution
-from wsi_pipeline.segment.exported import load_exported
 from wsi_pipeline.segment.unet import UNet
 
 _NETWORK_FAULTS = (
@@ -106,7 +105,7 @@ def load_segmenter(folder: Path, *, device: str = "auto") -> Segmenter:
     card = read_card(folder)
     network = _network(card)
     segmenter = Segmenter(card, network, device=_device(device))
-    _check_output(segmenter)
+    check_output(segmenter)
     return segmenter
 
 
@@ -117,6 +116,9 @@ def limit_threads(threads: int) -> None:
 
 def _network(card: ModelCard) -> nn.Module:
     if card.loader == "torch-export" and card.weights_path is not None:
+        # Torch's reader of archives takes a second to import, which other models need not pay.
+        from wsi_pipeline.segment.exported import load_exported  # noqa: PLC0415
+
         return load_exported(card.weights_path)
     return _builtin(card)
 
@@ -180,8 +182,14 @@ def _check_reach(card: ModelCard, network: ColourDeconvolution | UNet) -> None:
         )
 
 
-def _check_output(segmenter: Segmenter) -> None:
-    """Run one tile of noise and look at what comes back."""
+def check_output(segmenter: Segmenter) -> None:
+    """Run one tile of noise and look at what comes back.
+
+    Raises
+    ------
+    ModelMismatchError
+        If the network does not run, or gives no probability for each class and pixel.
+    """
     card = segmenter.card
     edge = card.stride_px * max(1, 64 // card.stride_px)
     noise = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), dtype=np.uint8)
