@@ -9,7 +9,7 @@ A slide that one of them cannot open is listed with the reason.  Differences on 
 plane are expected where ``levels`` differ: a library that must leave a stored level out
 averages a finer one.
 
-    python benchmarks/backends_agree.py ../shared/data/slides ../shared/data/breast_spots
+    python benchmarks/backends_agree.py SLIDE_OR_FOLDER [SLIDE_OR_FOLDER …]
 """
 
 from __future__ import annotations
