@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 from numpy.typing import NDArray
 from stage_makers import arrays_of, open_record, settings
 
@@ -99,6 +100,20 @@ def test_the_scheduler_does_not_show_in_the_arrays(
     out = tmp_path / "segmentation.ome.zarr"
     config = settings(scheduler=scheduler, workers=workers)
     segment_slide(record, tiles=tiles, config=config, out=out)
+    expected = arrays_of(segmentation)
+    for name, values in arrays_of(out).items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_a_remote_scheduler_does_not_show_either(
+    record: SlideRecord, tiles: Path, segmentation: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "segmentation.ome.zarr"
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        config = settings(scheduler=cluster.scheduler_address)
+        segment_slide(record, tiles=tiles, config=config, out=out)
     expected = arrays_of(segmentation)
     for name, values in arrays_of(out).items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
