@@ -9,7 +9,6 @@ import dask
 import numpy as np
 import pytest
 import zarr
-from distributed import LocalCluster
 
 from wsi_pipeline.blockwise import cover_plane
 from wsi_pipeline.errors import BlockError
@@ -63,18 +62,21 @@ def test_every_scheduler_writes_the_same_plane(
     np.testing.assert_array_equal(plane, rows**2 + columns)
 
 
-def test_a_distributed_scheduler_writes_the_same_plane(tmp_path: Path) -> None:
+def test_a_distributed_scheduler_writes_the_same_plane(tmp_path: Path, dask_address: str) -> None:
     rows, columns = np.ogrid[PLAN.grid.box.slices]
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-    ) as cluster:
-        plane = write_plane(tmp_path / "plane.zarr", cluster.scheduler_address, 0)
-        with pytest.raises(OSError, match="on fire") as fault:
-            cover_plane(fail_on_one, PLAN, scheduler=cluster.scheduler_address)
-        with pytest.raises(BlockError, match="killed every worker"):
-            cover_plane(kill_on_one, PLAN, scheduler=cluster.scheduler_address)
+    plane = write_plane(tmp_path / "plane.zarr", dask_address, 0)
     np.testing.assert_array_equal(plane, rows**2 + columns)
+
+
+def test_a_remote_failure_names_its_box(dask_address: str) -> None:
+    with pytest.raises(OSError, match="on fire") as fault:
+        cover_plane(fail_on_one, PLAN, scheduler=dask_address)
     assert "in the tile that writes Box(top=16, left=32" in fault.value.__notes__[0]
+
+
+def test_a_tile_that_kills_its_workers_is_said(dask_address: str) -> None:
+    with pytest.raises(BlockError, match="killed every worker"):
+        cover_plane(kill_on_one, PLAN, scheduler=dask_address)
 
 
 def test_notes_come_in_the_order_of_the_tiles() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from distributed import LocalCluster
 from numpy.typing import NDArray
 from stage_makers import arrays_of, open_record, settings
 
@@ -106,14 +105,11 @@ def test_the_scheduler_does_not_show_in_the_arrays(
 
 
 def test_a_remote_scheduler_does_not_show_either(
-    record: SlideRecord, tiles: Path, segmentation: Path, tmp_path: Path
+    record: SlideRecord, tiles: Path, segmentation: Path, tmp_path: Path, dask_address: str
 ) -> None:
     out = tmp_path / "segmentation.ome.zarr"
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-    ) as cluster:
-        config = settings(scheduler=cluster.scheduler_address)
-        segment_slide(record, tiles=tiles, config=config, out=out)
+    config = settings(scheduler=dask_address)
+    segment_slide(record, tiles=tiles, config=config, out=out)
     expected = arrays_of(segmentation)
     for name, values in arrays_of(out).items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
