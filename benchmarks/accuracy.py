@@ -49,10 +49,9 @@ from wsi_pipeline.stages.inspect import inspect_slide
 from wsi_pipeline.stages.resources import find_model
 from wsi_pipeline.stages.segment import segment_whole
 from wsi_pipeline.stages.tile import working_mpp
+from wsi_pipeline.stages.train import FIRST_TEST_SEED
 from wsi_pipeline.tiling import TileShape, plan_whole
 
-TEST_SEED = 900_000
-"""First seed of the phantoms kept for testing: training must stay below."""
 SPOT_UM = 100.0
 PAS_MPP = 0.325  # not stated for these tiles; the middle of the plausible 0.25-0.4 µm
 PAS_COLOURS = {EPIDERMIS: (112, 48, 160), DERMIS: (190, 255, 0), KERATIN: (224, 224, 224)}
@@ -96,7 +95,7 @@ def on_phantoms(segmenter: Segmenter, count: int) -> Iterator[str]:
     counts = np.zeros((len(CLASS_NAMES), 3), np.int64)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
-            labels, truth = segment_phantom(segmenter, TEST_SEED + number, Path(folder))
+            labels, truth = segment_phantom(segmenter, FIRST_TEST_SEED + number, Path(folder))
             for value in range(len(CLASS_NAMES)):
                 counts[value] += overlap(labels == value, truth == value)
     scores = "  ".join(

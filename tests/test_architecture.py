@@ -22,6 +22,7 @@ ALLOWED_LIBRARIES = {
     "store": {"zarr"},
     "measure": {"scipy", "skimage"},
     "report": {"jinja2", "markupsafe", "PIL"},
+    "train": {"torch", "safetensors"},
     "phantom": {"scipy", "skimage", "tifffile"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -135,6 +135,40 @@ class MeasureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How a model is learnt from phantoms."""
+
+    seed: int = _setting(1, low=0)
+    """Root of all chance: weights, phantoms, tiles, variation."""
+    phantoms: int = _setting(120, low=1, high=100_000)
+    """Phantoms that tiles are drawn from."""
+    validation_phantoms: int = _setting(12, low=1, high=10_000)
+    """Further phantoms that decide when to stop."""
+    mpp: float = _setting(2.0, low=0.5, high=8.0)
+    """Pixel width the model will work at, µm: a nucleus is 3-5 px, a section 10,000."""
+    width: int = _setting(16, low=4, high=64)
+    """Channels of the network at full resolution; each of its levels doubles them."""
+    depth: int = _setting(4, low=1, high=6)
+    """Levels below full resolution: 4 see 107 px, 0.2 mm, to each side at 2 µm/px."""
+    tile_px: int = _setting(256, low=32, high=1024)
+    """Edge of a training tile, px."""
+    batch: int = _setting(8, low=1, high=256)
+    """Tiles per step."""
+    steps: int = _setting(3000, low=1)
+    """Steps at most."""
+    learning_rate: float = _setting(2e-3, low=1e-6, high=1.0)
+    """Highest learning rate of AdamW."""
+    weight_decay: float = _setting(1e-4, low=0.0, high=1.0)
+    """Weight decay of AdamW."""
+    average: float = _setting(0.99, low=0.0, high=0.99999)
+    """How slowly the averaged weights follow, per step."""
+    validate_every: int = _setting(200, low=1)
+    """Steps between validations, and between checkpoints."""
+    patience: int = _setting(5, low=1)
+    """Validations without improvement after which training stops."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a run can be told."""
 
@@ -150,6 +184,8 @@ class Config:
     """How planes rest on disk."""
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     """What the measurements depend on."""
+    train: TrainSettings = field(default_factory=TrainSettings)
+    """How a model is learnt from phantoms."""
 
 
 def parse_config(raw: Mapping[str, Any], *, source: str = "configuration") -> Config:

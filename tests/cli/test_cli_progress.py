@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from wsi_pipeline.cli import progress
-from wsi_pipeline.cli.progress import tile_progress
+from wsi_pipeline.cli.progress import show_progress
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_a_log_gets_a_line_now_and_then(
     clock: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    with tile_progress("A1") as tell:
+    with show_progress("A1") as tell:
         for done in range(1, 11):
             tell(done, 10)
     out, err = capsys.readouterr()
@@ -37,7 +37,7 @@ def test_a_terminal_gets_a_bar(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with tile_progress("A1") as tell:
+    with show_progress("A1") as tell:
         for done in range(1, 4):
             tell(done, 3)
     err = capsys.readouterr().err

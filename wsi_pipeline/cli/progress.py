@@ -27,17 +27,17 @@ _LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def tile_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with (tiles done, tiles in all)."""
+def show_progress(title: str, *, unit: str = "tiles") -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call with (done, in all)."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _plain_lines(title)
+        yield _plain_lines(title, unit)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Rate(),
+        _Rate(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -47,14 +47,18 @@ def tile_progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _Rate(ProgressColumn):
-    """Tiles per second."""
+    """How many per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
 
     def render(self, task: Task) -> Text:
         """Text of the column."""
-        return Text("– tiles/s" if task.speed is None else f"{task.speed:.1f} tiles/s")
+        return Text(f"{'–' if task.speed is None else f'{task.speed:.1f}'} {self.unit}/s")
 
 
-def _plain_lines(title: str) -> Callable[[int, int], None]:
+def _plain_lines(title: str, unit: str) -> Callable[[int, int], None]:
     """Say something at the end and every ten seconds, not for every tile."""
     start = time.monotonic()
     last = [start]
@@ -64,7 +68,7 @@ def _plain_lines(title: str) -> Callable[[int, int], None]:
         if done == total or now - last[0] >= _LINE_EVERY_S:
             last[0] = now
             rate = done / max(now - start, 1e-9)
-            sys.stderr.write(f"{title}: {done}/{total} tiles, {rate:.1f} tiles/s\n")
+            sys.stderr.write(f"{title}: {done}/{total} {unit}, {rate:.1f} {unit}/s\n")
             sys.stderr.flush()
 
     return tell

@@ -10,7 +10,7 @@ import typer
 
 from wsi_pipeline.cli.inputs import read_settings
 from wsi_pipeline.cli.options import AsJson, Model, Mpp, Overrides, SettingsFile, SlideArgument
-from wsi_pipeline.cli.progress import tile_progress
+from wsi_pipeline.cli.progress import show_progress
 from wsi_pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def tile(
     rows, columns = tiled.plan.lattice
     typer.echo(f"{out}: {len(tiled.plan)} of {rows * columns} tiles show tissue")
     if export is not None:
-        with tile_progress("export") as tell:
+        with show_progress("export") as tell:
             count = export_tiles(
                 record, tiled.plan, out=export, workers=available_cores(), on_progress=tell
             )
@@ -109,7 +109,7 @@ def segment(
     if tiles is None:
         tiles = out.with_name("tiles.json")
         tile_slide(record, config=settings, out=tiles)
-    with tile_progress(record.declared.slide_id) as tell:
+    with show_progress(record.declared.slide_id) as tell:
         segment_slide(record, tiles=tiles, config=settings, out=out, on_progress=tell)
     typer.echo(f"{out}")
 

@@ -1,0 +1,16 @@
+"""How is a model learnt?
+
+1. `augment`: one tile becomes many: turns, mirrors, stain, light, focus, noise.
+2. `loss`: how wrong is a label map?
+3. `checkpoint`: the whole state of a training run in one file that runs no code.
+4. `loop`: `fit` a network to batches that depend on the step alone, so that a run that was
+   killed goes on as if nothing had happened.
+
+Where tiles come from is the business of the stage.
+"""
+
+from wsi_pipeline.train.augment import augment
+from wsi_pipeline.train.loop import Fit, Progress, fit
+from wsi_pipeline.train.loss import mean_dice
+
+__all__ = ["Fit", "Progress", "augment", "fit", "mean_dice"]
