@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from wsi_pipeline.geometry import Grid
-from wsi_pipeline.phantom import PhantomSpec, paint_phantom, sample_spec, truth_to_json
+from wsi_pipeline.phantom import Artefacts, PhantomSpec, paint_phantom, sample_spec, truth_to_json
 from wsi_pipeline.slide import open_slide
 from wsi_pipeline.stages.artefacts import read_json
 from wsi_pipeline.stages.phantom import SCHEMA, paint_slide
 from wsi_pipeline.store import read_arrays
 
-SPEC = dataclasses.replace(sample_spec(5, grade=2, width_mm=1.0, height_mm=0.9), mpp=1.0)
+SPEC = dataclasses.replace(
+    sample_spec(5, grade=2, width_mm=1.0, height_mm=0.9, artefacts=1.0), mpp=1.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def test_the_stored_truth_is_what_was_painted(painted: Path) -> None:
     np.testing.assert_array_equal(arrays["dsj_um"], phantom.dsj_um)
     for column in phantom.nuclei.dtype.names or ():
         np.testing.assert_array_equal(arrays[f"nuclei/{column}"], phantom.nuclei[column])
-    assert len(arrays) == 3 + len(phantom.nuclei.dtype.names or ())
+    np.testing.assert_array_equal(arrays["artefacts"], phantom.artefacts)
+    assert len(arrays) == 4 + len(phantom.nuclei.dtype.names or ())
     assert about["truth"] == truth_to_json(phantom.truth)
 
 
@@ -49,9 +52,10 @@ def test_the_specification_lies_beside_it(painted: Path) -> None:
     assert about["schema"] == SCHEMA
     assert Grid.from_json(about["grid"]) == Grid((900, 1000), 1.0)
     assert about["provenance"]["stage"] == "phantom"
-    again = PhantomSpec(
-        **{key: tuple(v) if isinstance(v, list) else v for key, v in about["spec"].items()}
-    )
+    spec = {key: tuple(v) if isinstance(v, list) else v for key, v in about["spec"].items()}
+    defects = spec.pop("artefacts").items()
+    artefacts = Artefacts(**{key: tuple(v) if isinstance(v, list) else v for key, v in defects})
+    again = PhantomSpec(**spec, artefacts=artefacts)
     assert again == SPEC  # to the last digit, or it would paint another slide
 
 

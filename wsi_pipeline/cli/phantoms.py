@@ -10,7 +10,9 @@ import typer
 from wsi_pipeline.stages.artefacts import write_text
 
 _SECTIONS: tuple[Literal["vertical", "horizontal"], ...] = ("vertical", "horizontal")
-Architecture = Literal["none", "solid", "cord", "solid-cord"]
+Architecture = Literal[
+    "none", "solid", "cord", "solid-cord", "trabecular", "single-file", "glandular"
+]
 _GRADES: dict[int, Literal[1, 2, 3]] = {1: 1, 2: 2, 3: 3}
 
 

@@ -38,7 +38,8 @@ FAR_UM = 120.0
 class Block:
     """Geometry at the pixels of a box, float32 (Y, X) in µm unless said otherwise.
 
-    Distances further than `FAR_UM` from zero are only right in sign.
+    Distances further than `FAR_UM` from zero are only right in sign.  ``retraction`` is the
+    width of the clefts around tumour, 0 to 1.
     """
 
     box: Box
@@ -59,6 +60,12 @@ class Block:
     flow_right_um: Floats
     fineness: Floats
     patchiness: Floats
+    gland_um: Floats
+    necrosis_um: Floats
+    space_um: Floats
+    crater_um: Floats
+    germinal_um: Floats
+    retraction: float
 
 
 def read_block(layout: Layout, box: Box) -> Block:
@@ -87,6 +94,12 @@ def read_block(layout: Layout, box: Box) -> Block:
         flow_right_um=refine(nodes, layout.flow_right_um, box=box),
         fineness=refine(nodes, layout.fineness, box=box),
         patchiness=refine(nodes, layout.patchiness, box=box),
+        gland_um=read(layout.lesion.lumen_um),
+        necrosis_um=read(layout.lesion.necrosis_um),
+        space_um=read(layout.lesion.space_um),
+        crater_um=read(layout.crater_um),
+        germinal_um=read(layout.germinal_um),
+        retraction=layout.spec.retraction,
     )
 
 
@@ -134,7 +147,9 @@ def label_block(block: Block, *, horn: NDArray[np.bool_]) -> Bytes:
     -----
     White is not always background: clefts and vessel lumens in the dermis are dermis, the
     inside of a fat cell is subcutis, the lumen of a gland is adnexa, the plugged mouth of a
-    follicle is keratin.  Glass between detached flakes of horn is background.
+    follicle is keratin.  Glass between detached flakes of horn is background, and so is the
+    lumen of a tumour gland: it is no tissue, and being enclosed by tumour it can be counted.
+    Necrotic tumour is tumour; the fibrin of an ulcer's base is dermis.
     """
     above_surface = block.below_surface_um <= 0
     in_adnexa = block.adnexa_um > 0
@@ -143,6 +158,7 @@ def label_block(block: Block, *, horn: NDArray[np.bool_]) -> Bytes:
     labels[block.below_dsj_um > 0] = SUBCUTIS
     labels[block.inflamed_um > 0] = INFLAMMATION
     labels[block.tumour_um > 0] = TUMOUR
+    labels[block.gland_um > 0] = BACKGROUND
     labels[in_adnexa] = ADNEXA
     labels[block.below_dej_um <= 0] = EPIDERMIS
     labels[plug] = KERATIN

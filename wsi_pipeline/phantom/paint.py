@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.block import is_bare, label_block, read_block
+from wsi_pipeline.phantom.marks import Marks, lay_marks, mark_codes, measure_marks, without_torn
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
 from wsi_pipeline.phantom.optics import digitise, expose
+from wsi_pipeline.phantom.scanner import doubled, halo_px, spoil, torn
 from wsi_pipeline.phantom.spec import PhantomSpec
 from wsi_pipeline.phantom.stain import horn_mask, stain_block
 from wsi_pipeline.phantom.stamp import stamp_nuclei
-from wsi_pipeline.phantom.tissue import Layout, lay_out
+from wsi_pipeline.phantom.tissue import lay_out
 from wsi_pipeline.phantom.truth import junction_um, measure_truth
 from wsi_pipeline.phantom.wallpaper import Wallpapers, paint_wallpapers
 
@@ -53,6 +55,8 @@ class Phantom:
         Structured array, see `wsi_pipeline.phantom.nuclei.NUCLEUS_DTYPE`.
     truth
         What a perfect measurement would find, see `wsi_pipeline.phantom.truth`.
+    artefacts : uint8 (Y, X)
+        Which defects touch each cell of about 8 µm, see `wsi_pipeline.phantom.marks.mark_codes`.
     """
 
     spec: PhantomSpec
@@ -62,6 +66,7 @@ class Phantom:
     dsj_um: NDArray[np.float64]
     nuclei: Nuclei
     truth: dict[str, Any]
+    artefacts: Bytes
 
 
 def paint_phantom(spec: PhantomSpec) -> Phantom:
@@ -77,14 +82,17 @@ def paint_phantom(spec: PhantomSpec) -> Phantom:
     Phantom
     """
     layout, papers = lay_out(spec), paint_wallpapers(spec.seed)
-    nuclei = place_nuclei(layout)
+    marks = lay_marks(layout)
+    nuclei = without_torn(place_nuclei(layout), marks)
     shape = layout.nodes.frame.shape
     image, labels = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
     for box in _blocks(shape):
-        image[box.slices], labels[box.slices] = _paint_block(layout, papers, nuclei=nuclei, box=box)
+        image[box.slices], labels[box.slices] = _paint_block(marks, papers, nuclei=nuclei, box=box)
     dej_um, dsj_um = (junction_um(layout, name) for name in ("dej", "dsj"))
+    codes = mark_codes(marks)
     truth = measure_truth(layout, labels, nuclei=nuclei)
-    return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth)
+    truth["artefacts"] = measure_marks(marks, codes, labels=labels)
+    return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth, codes)
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[Box]:
@@ -96,35 +104,45 @@ def _blocks(shape: tuple[int, int]) -> Iterator[Box]:
 
 
 def _paint_block(
-    layout: Layout, papers: Wallpapers, *, nuclei: Nuclei, box: Box
+    marks: Marks, papers: Wallpapers, *, nuclei: Nuclei, box: Box
 ) -> tuple[Bytes, Bytes]:
     """Image and labels of one block."""
-    spec = layout.spec
-    halo_px = int(np.ceil(2.5 * spec.psf_um / spec.mpp)) + 1
-    wide = box.expanded(halo_px)
+    layout, spec = marks.layout, marks.layout.spec
+    near = box.expanded(int(np.ceil(2.5 * spec.psf_um / spec.mpp)) + 1)
+    wide = near.expanded(halo_px(marks, near))
     if is_bare(layout, wide):
-        return _paint_glass(layout, papers, box=box)
-    block = read_block(layout, wide)
+        light, labels = _glass(spec, wide), np.full(wide.shape, BACKGROUND, np.uint8)
+    else:
+        light, labels = _paint_section(marks, papers, nuclei=nuclei, box=wide)
+    own = box.within(wide).slices
+    light = spoil(light, marks, labels=labels, box=wide)[(slice(None), *own)]
+    return digitise(light, noise=_sensor_noise(spec, papers.sensor, box=box)), labels[own]
+
+
+def _paint_section(
+    marks: Marks, papers: Wallpapers, *, nuclei: Nuclei, box: Box
+) -> tuple[Floats, Bytes]:
+    """Light through the stained section, and its labels."""
+    spec = marks.layout.spec
+    block = read_block(marks.layout, box)
     labels = label_block(block, horn=horn_mask(block, papers, spec=spec))
+    labels = torn(labels, marks, box=box)
     h_dye, e_dye = stain_block(block, papers, labels=labels)
-    ink = stamp_nuclei(nuclei, wide, mpp=spec.mpp, grain=papers.grain)
+    ink = stamp_nuclei(nuclei, box, mpp=spec.mpp, grain=papers.grain)
     cover = np.where(labels == BACKGROUND, np.float32(0), ink.cover)
     # A nucleus replaces what was there; of the cytoplasm above and below it some eosin stays.
     dyes = (
         np.asarray(h_dye * (1 - cover) + ink.haematoxylin * (cover > 0), np.float32),
         np.asarray(e_dye * (1 - np.float32(0.72) * cover), np.float32),
     )
-    own = box.within(wide).slices
-    light = expose(dyes, spec)[(slice(None), *own)]
-    return digitise(light, noise=_sensor_noise(spec, papers.sensor, box=box)), labels[own]
+    return expose(doubled(dyes, marks, box=box), spec), labels
 
 
-def _paint_glass(layout: Layout, papers: Wallpapers, *, box: Box) -> tuple[Bytes, Bytes]:
-    """Image and labels of a block without tissue."""
+def _glass(spec: PhantomSpec, box: Box) -> Floats:
+    """Light through bare glass."""
     light = np.empty((3, *box.shape), np.float32)
-    light[:] = np.array(layout.spec.glass_rgb, np.float32)[:, None, None]
-    noise = _sensor_noise(layout.spec, papers.sensor, box=box)
-    return digitise(light, noise=noise), np.full(box.shape, BACKGROUND, np.uint8)
+    light[:] = np.array(spec.glass_rgb, np.float32)[:, None, None]
+    return light
 
 
 def _sensor_noise(spec: PhantomSpec, white: Floats, *, box: Box) -> Floats:

@@ -9,15 +9,18 @@ The priors and where each of them comes from are listed in ``docs/phantom.md``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts
 
-Section = Literal["vertical", "horizontal"]
-Architecture = Literal["none", "solid", "cord", "solid-cord"]
+Section = Literal["vertical", "horizontal", "stroma"]
+Architecture = Literal[
+    "none", "solid", "cord", "solid-cord", "trabecular", "single-file", "glandular"
+]
 Grade = Literal[1, 2, 3]
 
 # Mean and standard deviation of the nuclear profile area per grade, µm².
@@ -26,6 +29,10 @@ NUCLEAR_AREA_UM2: dict[int, tuple[float, float]] = {
     2: (62.0, 21.0),
     3: (86.0, 40.0),
 }
+# Distance of neighbouring tumour cells per grade, µm.
+TUMOUR_SPACING_UM = {1: 10.5, 2: 12.0, 3: 14.0}
+# Width of a full retraction cleft, µm.
+RETRACTION_UM = 14.0
 # Depth that must remain between the dermo-subcutaneous junction and the deep margin, µm.
 MIN_FAT_UM = 120.0
 
@@ -41,7 +48,8 @@ class PhantomSpec:
     seed: int
     """Root of every random stream."""
     section: Section = "vertical"
-    """Plane of the cut: perpendicular to the skin surface, or parallel to it."""
+    """Plane of the cut: perpendicular to the skin surface, or parallel to it; ``stroma`` is
+    not skin but plain collagen with fat lobules, as in the breast."""
     width_mm: float = 4.0
     """Width of the painted glass, mm."""
     height_mm: float = 3.0
@@ -55,7 +63,8 @@ class PhantomSpec:
     with_epidermis: bool = True
     """Whether a vertical section carries its epidermis; False is an eroded surface."""
     with_subcutis: bool = True
-    """Whether a vertical section reaches the fat; False is a superficial biopsy."""
+    """Whether a vertical section reaches the fat (False is a superficial biopsy), or plain
+    stroma holds fat lobules; a horizontal section never does."""
     dermis_mm: float | None = None
     """Distance of the two junctions, mm; None draws it from the prior, as far as it fits."""
     epidermis_um: float = 75.0
@@ -80,6 +89,22 @@ class PhantomSpec:
     """Wanted share of the lesion's area that is tumour; the truth holds the achieved one."""
     grade: Grade = 2
     """Nuclear grade: decides size, variation and chromatin of tumour nuclei."""
+    depth_bias: float = 0.0
+    """Where in the dermis tumour is denser: -1 top-heavy, 0 even, 1 bottom-heavy."""
+    lumen_share: float = 0.27
+    """Wanted share of lumina in glandular growth, of lumen and tumour together."""
+    necrosis: float = 0.0
+    """Extent of necrosis in the centre of nests: 0 none, 1 leaves a viable rim of 35 µm."""
+    retraction: float = 0.0
+    """Width of the clefts between tumour and stroma, 0 to 1 (about 14 µm)."""
+    emboli: int = 0
+    """Tumour plugs in vessels, as far as they find room outside the lesion."""
+    ulceration: bool = False
+    """Whether the epidermis is missing over part of the lesion; its base is fibrin."""
+    cuffs: float = 0.0
+    """Share of vessels with a sleeve of lymphocytes."""
+    lymphoid_follicles: int = 0
+    """Round lymphocyte aggregates with a germinal centre, as far as they find room."""
     haematoxylin: float = 1.0
     """Strength of the haematoxylin relative to the reference."""
     eosin: float = 1.0
@@ -96,6 +121,8 @@ class PhantomSpec:
     """Standard deviation of the sensor noise, share of full scale."""
     jpeg_quality: int = 85
     """Quality at which the slide file is to be written."""
+    artefacts: Artefacts = field(default_factory=Artefacts)
+    """What went wrong with glass, section and scanner; nothing unless asked for."""
 
     def __post_init__(self) -> None:
         faults = [text for wrong, text in _faults(self) if wrong]
@@ -126,7 +153,42 @@ def _faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
             not 0 < spec.tumour_density < 1,
             f"'tumour_density' must lie between 0 and 1, not {spec.tumour_density}",
         ),
+        *_lesion_faults(spec),
         (spec.grade not in NUCLEAR_AREA_UM2, f"'grade' must be 1, 2 or 3, not {spec.grade}"),
+    ]
+
+
+def _lesion_faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
+    """Conditions on what may be added to a lesion and its surroundings."""
+    shares = {name: getattr(spec, name) for name in ("necrosis", "retraction", "cuffs")}
+    flat = spec.section != "vertical"
+    return [
+        (
+            not -1 <= spec.depth_bias <= 1,
+            f"'depth_bias' must lie in -1 to 1, not {spec.depth_bias}",
+        ),
+        (
+            flat and spec.depth_bias != 0,
+            f"'depth_bias' needs a vertical section: a {spec.section} one has no depth",
+        ),
+        (flat and spec.ulceration, f"'ulceration' needs a vertical section, not {spec.section}"),
+        (
+            spec.ulceration and not (spec.with_epidermis and spec.architecture != "none"),
+            "'ulceration' needs an epidermis and a tumour below it",
+        ),
+        (spec.emboli > 0 and spec.architecture == "none", "'emboli' need a tumour"),
+        (
+            not 0.1 <= spec.lumen_share <= 0.45,
+            f"'lumen_share' must lie in 0.1 to 0.45, not {spec.lumen_share}",
+        ),
+        (
+            not all(0 <= share <= 1 for share in shares.values()),
+            f"each of these must lie in 0 to 1: {shares}",
+        ),
+        (
+            min(spec.emboli, spec.lymphoid_follicles) < 0,
+            "'emboli' and 'lymphoid_follicles' must not be negative",
+        ),
     ]
 
 
@@ -154,6 +216,7 @@ def sample_spec(
     grade: Grade | None = None,
     width_mm: float = 4.0,
     height_mm: float = 3.0,
+    artefacts: float = 0.0,
 ) -> PhantomSpec:
     """Draw a plausible slide.
 
@@ -167,6 +230,9 @@ def sample_spec(
         Nuclear grade; None draws it.
     width_mm, height_mm
         Size of the painted glass, mm.
+    artefacts
+        How much may be wrong with glass, section and scanner, 0 (nothing) to 1; the draw of
+        all else does not depend on it.
 
     Returns
     -------
@@ -196,6 +262,38 @@ def sample_spec(
         stain_rotation_deg=float(rng.normal(0.0, 2.0)),
         stain_tone=float(rng.uniform(0.45, 1.0)),
         glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
+        artefacts=sample_artefacts(seed, artefacts),
+    )
+
+
+def vary_lesion(spec: PhantomSpec) -> PhantomSpec:
+    """Draw what else may be in and around a lesion, from a stream of its own.
+
+    Parameters
+    ----------
+    spec
+        Slide to vary; its skin, stain and growth pattern stay.
+
+    Returns
+    -------
+    PhantomSpec
+        With balance of depths, lumina, necrosis, clefts, emboli, ulceration and lymphocytes
+        drawn; what needs a tumour or a vertical section stays absent without one.
+    """
+    rng = np.random.default_rng([spec.seed, 30])
+    bias, lumen, necrosis, retraction, cuffs = rng.random(5)
+    rare = rng.random(4) < (0.3, 0.2, 0.3, 0.2)
+    vertical, grows = spec.section == "vertical", spec.architecture != "none"
+    return replace(
+        spec,
+        depth_bias=float(1.6 * bias - 0.8) if vertical else 0.0,
+        lumen_share=float(0.15 + 0.25 * lumen),
+        necrosis=float(necrosis) * bool(rare[0]),
+        retraction=float(retraction**2),
+        emboli=int(rng.integers(1, 4)) * bool(rare[1] and grows),
+        ulceration=bool(rare[3] and vertical and grows and spec.with_epidermis),
+        cuffs=float(0.5 * cuffs),
+        lymphoid_follicles=int(rng.integers(1, 3)) * bool(rare[2]),
     )
 
 
@@ -207,8 +305,14 @@ def _as_grade(number: int) -> Grade:
 
 
 def _draw_density(rng: np.random.Generator, architecture: Architecture) -> float:
-    """Share of the lesion that is tumour: nests pack more densely than cords."""
-    low, high = {"cord": (0.2, 0.35), "solid": (0.5, 0.7)}.get(architecture, (0.35, 0.55))
+    """Share of the lesion that is tumour: nests pack more densely than cords and files."""
+    spans = {
+        "cord": (0.2, 0.35),
+        "solid": (0.5, 0.7),
+        "trabecular": (0.25, 0.45),
+        "single-file": (0.08, 0.22),
+    }
+    low, high = spans.get(architecture, (0.35, 0.55))
     return float(rng.uniform(low, high))
 
 

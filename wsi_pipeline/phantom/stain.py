@@ -27,7 +27,7 @@ from wsi_pipeline.classes import (
 from wsi_pipeline.phantom.adnexa import Kind
 from wsi_pipeline.phantom.block import Block
 from wsi_pipeline.phantom.noise import Bytes, Floats, Tile, tile_index
-from wsi_pipeline.phantom.spec import PhantomSpec
+from wsi_pipeline.phantom.spec import RETRACTION_UM, PhantomSpec
 from wsi_pipeline.phantom.wallpaper import BORDER_SCALE, Wallpapers
 
 Dyes = tuple[Floats, Floats]
@@ -115,13 +115,33 @@ def _weave(block: Block, papers: Wallpapers, *, scale: float, cleft_um: float) -
 def _dermis(block: Block, papers: Wallpapers) -> Dyes:
     """Collagen, vessels and the clefts around tumour."""
     h_dye, e_dye = _collagen(block, papers)
-    if float(block.tumour_um.max()) > -10:
-        retracted = 5.0 * (block.patchiness - 0.7)
-        cleft = _ramp(block.tumour_um + np.minimum(retracted, 7.0), (0, 1.5))
+    if float(block.crater_um.max()) > -60:
+        h_dye, e_dye = _exudate(block, papers, ground=(h_dye, e_dye))
+    if float(block.tumour_um.max()) > -25:
+        retracted = np.minimum(5.0 * (block.patchiness - 0.7), 7.0)
+        if block.retraction > 0:
+            wide = np.clip(0.75 + 0.5 * block.patchiness, 0, 1)
+            retracted = np.maximum(retracted, 0) + RETRACTION_UM * block.retraction * wide
+        cleft = _ramp(block.tumour_um + retracted, (0, 1.5))
         h_dye, e_dye = h_dye * (1 - cleft), e_dye * (1 - cleft)
     if float(block.vessel_um.max()) > 0:
         h_dye, e_dye = _vessel(block, papers, ground=(h_dye, e_dye))
+    if float(block.space_um.max()) > -4:
+        wall = _ramp(block.space_um, (-3.0, -2.0))
+        clear = 1 - _ramp(block.space_um, (-1.0, 0.2))
+        h_dye = (h_dye * (1 - wall) + 0.16 * wall) * clear
+        e_dye = (e_dye * (1 - wall) + 0.40 * wall) * clear
     return h_dye, e_dye
+
+
+def _exudate(block: Block, papers: Wallpapers, *, ground: Dyes) -> Dyes:
+    """Fibrin on the base of an ulcer, over oedematous dermis."""
+    depth = -block.crater_um + 6.0 * block.patchiness
+    fibrin = 1 - _ramp(depth, (16.0, 34.0))
+    mesh = 1 + 0.22 * _noise(papers.streak, block) + 0.15 * _noise(papers.grain, block)
+    h_dye = ground[0] * (1 - fibrin) + 0.10 * mesh * fibrin
+    e_dye = ground[1] * (1 - fibrin) + 0.55 * mesh * fibrin
+    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
 
 
 def _vessel(block: Block, papers: Wallpapers, *, ground: Dyes) -> Dyes:
@@ -190,7 +210,13 @@ def _tumour(block: Block, papers: Wallpapers) -> Dyes:
     rim = 1 - _ramp(block.tumour_um, (0.0, 2.0))
     h_dye = 0.19 + 0.035 * grain + 0.03 * block.patchiness - 0.07 * borders
     e_dye = 0.27 + 0.03 * grain + 0.03 * block.patchiness - 0.11 * borders + 0.05 * rim
-    return h_dye, e_dye
+    if float(block.necrosis_um.max()) > -6:
+        # Ghosts: granular eosinophilic cytoplasm, borders still faintly there.
+        dead = _ramp(block.necrosis_um + 2.0 * grain, (-5.0, 5.0))
+        coarse = _noise(papers.grain, block, scale=0.4)
+        h_dye = h_dye * (1 - dead) + dead * (0.07 + 0.02 * grain)
+        e_dye = e_dye * (1 - dead) + dead * (0.47 + 0.07 * grain + 0.06 * coarse - 0.07 * borders)
+    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
 
 
 def _subcutis(block: Block, papers: Wallpapers) -> Dyes:

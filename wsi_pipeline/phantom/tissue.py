@@ -4,6 +4,8 @@
 2. Place follicles, glands and coils; let the tumour grow around those it spares.
 3. Put vessels and lymphocytes where stroma is left.
 
+Plain stroma has fat lobules instead of layers, and neither follicles nor glands.
+
 `lay_out` computes every boundary once, as a signed distance on the coarse mesh.
 """
 
@@ -13,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from wsi_pipeline.phantom.adnexa import (
     Patch,
@@ -23,12 +26,19 @@ from wsi_pipeline.phantom.adnexa import (
     merge_patches,
 )
 from wsi_pipeline.phantom.frame import Frame, Nodes
-from wsi_pipeline.phantom.lesion import paint_lesion
+from wsi_pipeline.phantom.lesion import Lesion, add_emboli, paint_lesion, trim_lesion
+from wsi_pipeline.phantom.mimics import cuff_vessels, place_lymphoid_follicles
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
+from wsi_pipeline.phantom.shapes import Site, distance_um
 from wsi_pipeline.phantom.skin import Skin, draw_skin
 from wsi_pipeline.phantom.spec import PhantomSpec, section_extent_um
 
 DEEP_UM = 1.0e4
+# How far tumour reaches into the fat lobules of plain stroma, µm.
+FAT_INVASION_UM = 90.0
+# Clearance from follicles and glands where tumour grows around them instead of being cut to
+# the room it has: no gland may hold another in its lumen, no cell of a file be halved; µm.
+CLEARANCE_UM = {"glandular": 40.0, "single-file": 10.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Layout:
     Parameters
     ----------
     spec, nodes, skin
-        What was asked for; the mesh; the layer curves (None for a horizontal section).
+        What was asked for; the mesh; the layer curves (None unless the section is vertical).
     outline_um
         Signed distance to the cut edge of the section, positive inside.
     below_surface_um, below_dej_um, below_dsj_um
@@ -53,6 +63,12 @@ class Layout:
         0 where collagen is coarse (reticular), 1 where it is fine (papillary, sheaths).
     patchiness
         Smooth noise of standard deviation 1 and 130 µm wavelength: nothing stains evenly.
+    lesion
+        Parts of the tumour; its outline is ``tumour_um``.
+    crater_um
+        Signed distance to the outline of an ulcer, whose inside is glass.
+    germinal_um
+        Signed distance to the germinal centres of lymphoid follicles.
     """
 
     spec: PhantomSpec
@@ -70,6 +86,9 @@ class Layout:
     flow_right_um: Floats
     fineness: Floats
     patchiness: Floats
+    lesion: Lesion
+    crater_um: Floats
+    germinal_um: Floats
 
 
 def lay_out(spec: PhantomSpec) -> Layout:
@@ -77,7 +96,7 @@ def lay_out(spec: PhantomSpec) -> Layout:
     nodes = Nodes.over(Frame.of(spec))
     if spec.section == "vertical":
         return _lay_out_vertical(spec, nodes, skin=draw_skin(spec))
-    return _lay_out_horizontal(spec, nodes)
+    return _lay_out_flat(spec, nodes)
 
 
 def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
@@ -99,8 +118,8 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     )
 
 
-def _lay_out_horizontal(spec: PhantomSpec, nodes: Nodes) -> Layout:
-    """A disc of mid dermis."""
+def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
+    """A disc of mid dermis, or of plain stroma."""
     x_um, y_um = nodes.x_um, nodes.y_um
     across, down = (extent / 2 for extent in section_extent_um(spec))
     rng = np.random.default_rng([spec.seed, 2])
@@ -109,13 +128,31 @@ def _lay_out_horizontal(spec: PhantomSpec, nodes: Nodes) -> Layout:
     reach = np.sqrt((x_um / across) ** 2 + (y_um / down) ** 2)
     outline = np.asarray((1 - reach) * min(across, down) - 60 + ragged, np.float32)
     deep, above = np.full_like(x_um, DEEP_UM), np.full_like(x_um, -DEEP_UM)
-    patches = _spare(spec, draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)))
+    is_skin = spec.section == "horizontal"
+    groups = draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)) if is_skin else []
+    patches = _spare(spec, groups)
+    fat = (
+        above
+        if is_skin or not spec.with_subcutis
+        else _fat_lobules(spec, nodes, outline_um=outline)
+    )
     bulge = smooth_noise(rng, nodes.places_um, wavelength_um=(800.0, 800.0)) * 60
     inner = (math.sqrt(spec.lateral_span) - reach) * min(across, down)
-    region = np.minimum(inner + bulge, outline)
+    # Fat is invaded from its edge.
+    region = np.minimum(np.minimum(inner + bulge, outline), FAT_INVASION_UM - fat)
     return _fill(
-        spec, nodes, skin=None, layers=(outline, deep, deep, above), lesion=(region, patches)
+        spec, nodes, skin=None, layers=(outline, deep, deep, fat), lesion=(region, patches)
     )
+
+
+def _fat_lobules(spec: PhantomSpec, nodes: Nodes, *, outline_um: Floats) -> Floats:
+    """Signed distance to the outline of fat lobules in plain stroma."""
+    rng = np.random.default_rng([spec.seed, 32])
+    field = smooth_noise(rng, nodes.places_um, wavelength_um=(1100.0, 700.0))
+    field += 0.35 * smooth_noise(rng, nodes.places_um, wavelength_um=(230.0, 200.0))
+    fat = field > np.quantile(field[outline_um > 0], 1 - rng.uniform(0.18, 0.45))
+    inner, outer = (distance_um(mask, step_um=nodes.step_um) for mask in (fat, ~fat))
+    return np.asarray(ndimage.gaussian_filter(inner - outer, 1.5), np.float32)
 
 
 def _spare(spec: PhantomSpec, groups: list[list[Patch]]) -> list[Patch]:
@@ -157,30 +194,78 @@ def _fill(
     """Grow the tumour around what the skin holds, then vessels and inflammation in the rest."""
     outline, surface, dej, dsj = layers
     region, patches = lesion
+    crater = _ulcerate(spec, nodes, skin=skin, region_um=region)
+    outline = np.minimum(outline, -crater)
     adnexa = merge_patches(nodes.shape, patches)
-    tumour = paint_lesion(spec, nodes, region_um=region)
-    tumour = np.minimum(tumour, -adnexa.inside_um - 10.0)
-    free = np.minimum(np.minimum(outline, dej), np.minimum(-tumour, -adnexa.inside_um))
+    flow = _flow(spec, nodes, below_surface_um=surface)
+    if spec.architecture in CLEARANCE_UM:
+        region = np.minimum(region, -adnexa.inside_um - CLEARANCE_UM[spec.architecture])
+    site = Site(region, flow[0], _tilt(spec, nodes, skin=skin))
+    grown = paint_lesion(spec, nodes, site=site)
+    grown = trim_lesion(spec, nodes, lesion=grown, room_um=-adnexa.inside_um - 10.0)
+    free = np.minimum(np.minimum(outline, dej), np.minimum(-grown.inside_um, -adnexa.inside_um))
+    grown = add_emboli(spec, nodes, lesion=grown, free_um=np.minimum(free, -dsj))
+    tumour = grown.inside_um
+    free = np.minimum(free, np.minimum(-tumour, -grown.space_um))
 
     def is_free(x_um: float, y_um: float) -> bool:
         place = nodes.frame.to_slide(np.array([x_um]), np.array([y_um]))
         return bool(nodes.read(free, place)[0] > 22.0)
 
-    vessels = merge_patches(nodes.shape, draw_vessels(spec, nodes, is_free=is_free))
-    inflamed = _inflame(spec, nodes, free_um=np.minimum(free, -dsj), vessels=vessels)
+    drawn = draw_vessels(spec, nodes, is_free=is_free)
+    vessels = merge_patches(nodes.shape, drawn)
+    free = np.minimum(free, -dsj)
+    inflamed = _inflame(spec, nodes, free_um=free, vessels=vessels)
+    follicles, germinal = place_lymphoid_follicles(
+        spec, nodes, free_um=np.minimum(free, -vessels.inside_um)
+    )
+    cuffs = np.minimum(cuff_vessels(spec, nodes, vessels=drawn), -vessels.inside_um - 1.0)
+    inflamed = np.maximum(inflamed, np.minimum(np.maximum(cuffs, follicles), free - 2.0))
     distances = (outline, surface, dej, dsj, tumour, inflamed)
-    fineness = _fineness(layers, tumour_um=tumour, adnexa_um=adnexa.inside_um)
+    fineness = _fineness(
+        layers,
+        tumour_um=tumour,
+        adnexa_um=adnexa.inside_um,
+        dense=spec.architecture != "single-file",
+    )
     rng = np.random.default_rng([spec.seed, 11])
     patchy = smooth_noise(rng, nodes.places_um, wavelength_um=(130.0, 130.0))
-    flow = _flow(spec, nodes, below_surface_um=surface)
-    return Layout(spec, nodes, skin, *distances, adnexa, vessels, *flow, fineness, patchy)
+    planes = (adnexa, vessels, *flow, fineness, patchy)
+    return Layout(spec, nodes, skin, *distances, *planes, grown, crater, germinal)
+
+
+def _tilt(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None) -> Floats | None:
+    """Factor on the density of tumour by relative depth; None where it is the same."""
+    if skin is None or spec.depth_bias == 0:
+        return None
+    upper, lower = (skin.at(curve, nodes.x_um) for curve in (skin.envelope_um, skin.dsj_um))
+    relative = np.clip((nodes.y_um - upper) / (lower - upper), 0, 1)
+    return np.asarray(1 + spec.depth_bias * (2 * relative - 1), np.float32)
+
+
+def _ulcerate(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None, region_um: Floats) -> Floats:
+    """Signed distance to the outline of an ulcer: over the lesion, down to below the ridges."""
+    if skin is None or not spec.ulceration or not (region_um > 0).any():
+        return np.full(nodes.shape, -DEEP_UM, np.float32)
+    rng = np.random.default_rng([spec.seed, 33])
+    over = nodes.x_um[region_um > 0]
+    half_um = rng.uniform(0.2, 0.35) * float(np.ptp(over))
+    centre_um = float(np.median(over)) + rng.uniform(-0.1, 0.1) * float(np.ptp(over))
+    ragged = smooth_noise(rng, nodes.places_um, wavelength_um=(60.0, 60.0))
+    x_um = nodes.x_um
+    base = np.maximum(skin.at(skin.envelope_um, x_um) + 16, skin.at(skin.dej_um, x_um) + 5)
+    # The flanks lean outwards, so that the epidermis ends in a wedge.
+    sides = half_um - np.abs(x_um - centre_um) + 1.3 * (base - nodes.y_um) + 6 * ragged
+    return np.asarray(np.minimum(0.6 * sides, base + 4 * ragged - nodes.y_um), np.float32)
 
 
 def _flow(spec: PhantomSpec, nodes: Nodes, *, below_surface_um: Floats) -> tuple[Floats, Floats]:
     """Texture coordinates: depth below the surface and position along it, both wavering."""
     rng = np.random.default_rng([spec.seed, 7])
+    # Collagen of plain stroma swirls more than that of skin.
+    swirl = 35 if spec.section != "stroma" else 80
     waver = [
-        35 * smooth_noise(rng, nodes.places_um, wavelength_um=(600.0, 450.0))
+        swirl * smooth_noise(rng, nodes.places_um, wavelength_um=(600.0, 450.0))
         + 7 * smooth_noise(rng, nodes.places_um, wavelength_um=(120.0, 120.0))
         for _ in range(2)
     ]
@@ -193,13 +278,20 @@ def _flow(spec: PhantomSpec, nodes: Nodes, *, below_surface_um: Floats) -> tuple
 
 
 def _fineness(
-    layers: tuple[Floats, Floats, Floats, Floats], *, tumour_um: Floats, adnexa_um: Floats
+    layers: tuple[Floats, Floats, Floats, Floats],
+    *,
+    tumour_um: Floats,
+    adnexa_um: Floats,
+    dense: bool,
 ) -> Floats:
-    """How fine the collagen is: papillary dermis, sheaths of follicles, stroma of the tumour."""
+    """How fine the collagen is: papillary dermis, sheaths of follicles, stroma of the tumour.
+
+    Single files run between bundles that stay as thick as they were: not ``dense``.
+    """
     _, surface, dej, _ = layers
     papillary = np.clip(1.5 - dej / 160.0, 0, 1) * (surface < DEEP_UM / 2)
     sheath = np.clip(1.2 + np.minimum(adnexa_um, 0) / 30.0, 0, 1)
-    stroma = 0.85 * np.exp(np.minimum(tumour_um, 0) / 110.0)
+    stroma = (0.85 if dense else 0.35) * np.exp(np.minimum(tumour_um, 0) / 110.0)
     return np.asarray(np.maximum(papillary, np.maximum(sheath, stroma)), dtype=np.float32)
 
 

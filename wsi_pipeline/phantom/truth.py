@@ -74,8 +74,10 @@ def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str,
     dict
         Units are part of the names.  Values that have no meaning on the section are None,
         never 0.  ``infiltration_fraction`` is the share of the *dermal compartment* that is
-        tumour: of all tissue between DEJ and DSJ, whatever its class; on a horizontal
-        section, of all tissue.  Depths are distances to the DEJ (``depth_max_um``) or to its
+        tumour: of all tissue between DEJ and DSJ, whatever its class; on a section
+        without junctions, of all tissue.  ``lumen_fraction`` is the share of gland lumina in
+        lumina and tumour together.  ``ulceration_um`` is a length along the DEJ.
+        Depths are distances to the DEJ (``depth_max_um``) or to its
         envelope without rete ridges (``depth_max_envelope_um``, relative depths).
     """
     spec = layout.spec
@@ -88,6 +90,7 @@ def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str,
     tumour = (coarse == TUMOUR) & compartment
     return {
         "section": spec.section,
+        **_measure_lesion(layout, coarse, step=step),
         "architecture": spec.architecture,
         "grade": spec.grade if spec.architecture != "none" else None,
         "mpp": spec.mpp,
@@ -100,6 +103,51 @@ def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str,
         **_measure_depth(layout, coarse, compartment=compartment, step=step),
         **_measure_nuclei(nuclei),
     }
+
+
+def _measure_lesion(layout: Layout, coarse: Bytes, *, step: int) -> dict[str, Any]:
+    """What only some growth patterns have; zero where it was looked for and absent."""
+    lesion = layout.lesion
+    lumen, dead, space = (
+        _count(layout, coarse == code, plane_um=plane, step=step)
+        for code, plane in (
+            (BACKGROUND, lesion.lumen_um),
+            (TUMOUR, lesion.necrosis_um),
+            (TUMOUR, lesion.space_um),
+        )
+    )
+    tumour = int((coarse == TUMOUR).sum())
+    sample_mm2 = (step * layout.spec.mpp) ** 2 / 1e6
+    return {
+        "lumen_mm2": lumen * sample_mm2,
+        "lumen_fraction": lumen / (lumen + tumour) if tumour else None,
+        "necrosis_fraction": dead / tumour if tumour else None,
+        "embolus_mm2": space * sample_mm2,
+        "emboli": lesion.plugs,
+        "ulceration_um": _ulcer_um(layout) if layout.skin is not None else None,
+    }
+
+
+def _count(
+    layout: Layout, where: NDArray[np.bool_], *, plane_um: NDArray[np.float32], step: int
+) -> int:
+    """Samples of the label plane that are marked and inside a shape."""
+    if not (plane_um > 0).any():
+        return 0
+    rows, columns = np.nonzero(where)
+    mpp = layout.spec.mpp
+    places = np.stack([(step * n + step // 2 + 0.5) * mpp for n in (rows, columns)], axis=-1)
+    return int((layout.nodes.read(plane_um, places) > 0).sum())
+
+
+def _ulcer_um(layout: Layout) -> float:
+    """Length of the junction that an ulcer has taken away, µm."""
+    skin = layout.skin
+    if skin is None:
+        return 0.0
+    slide_um = layout.nodes.frame.to_slide(skin.x_um, skin.dej_um)
+    steps = np.hypot(np.gradient(skin.x_um), np.gradient(skin.dej_um))
+    return float(steps[layout.nodes.read(layout.crater_um, slide_um) > 0].sum())
 
 
 def _places(

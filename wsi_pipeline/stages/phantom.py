@@ -33,7 +33,8 @@ def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
         What to paint.
     folder
         Where to write ``<name>.tiff``, ``<name>.truth.json`` (specification and true values)
-        and ``<name>.truth.zarr`` (label map, junctions, one row per nucleus).
+        and ``<name>.truth.zarr`` (label map, junctions, one row per nucleus,
+        codes of artefacts).
     name
         File name without ending.
 
@@ -63,6 +64,7 @@ def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
         "labels": phantom.labels,
         "dej_um": phantom.dej_um,
         "dsj_um": phantom.dsj_um,
+        "artefacts": phantom.artefacts,
         **{f"nuclei/{column}": phantom.nuclei[column] for column in columns},
     }
     with whole(folder / f"{name}.truth.zarr") as partial:

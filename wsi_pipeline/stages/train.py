@@ -156,6 +156,7 @@ def _paint_field(what: tuple[int, Path], *, mpp: float) -> None:
         architecture=_ARCHITECTURES[seed % len(_ARCHITECTURES)],
         width_mm=_SIZE_MM[0],
         height_mm=_SIZE_MM[1],
+        artefacts=(seed % 4) / 3,
     )
     phantom = paint_phantom(replace(spec, mpp=mpp / 2))
     rows, columns = (count // 2 * 2 for count in phantom.labels.shape)
