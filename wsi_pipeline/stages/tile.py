@@ -19,7 +19,7 @@ from wsi_pipeline.config import Config
 from wsi_pipeline.errors import ModelMismatchError, StoreError, TissueError
 from wsi_pipeline.geometry import Box, Grid
 from wsi_pipeline.labels import widened
-from wsi_pipeline.segment import ModelCard, read_card
+from wsi_pipeline.segment import ModelCard
 from wsi_pipeline.slide import Slide
 from wsi_pipeline.stages.artefacts import (
     provenance,
@@ -29,7 +29,7 @@ from wsi_pipeline.stages.artefacts import (
     write_json,
 )
 from wsi_pipeline.stages.inspect import SlideRecord
-from wsi_pipeline.stages.resources import find_model
+from wsi_pipeline.stages.resources import model_card
 from wsi_pipeline.tiling import TilePlan, TileShape, parse_tile_plan, plan_tiles
 from wsi_pipeline.tissue import Tissue, find_tissue
 
@@ -88,10 +88,11 @@ def tile_slide(
     ModelMismatchError
         If the slide is too coarse for the model.
     """
+    card = model_card(config.segment.model)
     with record.open() as slide:
         rgb, grid = read_tissue_plane(slide, config)
         tissue = find_tissue(rgb, grid=grid, settings=config.tissue)
-        plan = plan_slide(slide.grid, tissue, config)
+        plan = plan_slide(slide.grid, tissue, card=card, config=config)
     sections_path = out.with_name("sections.png")
     write_sections(sections_path, tissue.sections)
     if picture is not None:
@@ -103,7 +104,7 @@ def tile_slide(
             "schema": SCHEMA,
             "slide_id": record.declared.slide_id,
             "input": dict(record.input),
-            "model": read_card(find_model(config.segment.model)).to_json(),
+            "model": card.to_json(),
             "plan": plan.to_json(),
             "computed_per_needed_px": plan.computed_px / max(plan.needed_px, 1),
             "sections": {
@@ -157,7 +158,7 @@ def read_tissue_plane(slide: Slide, config: Config) -> tuple[NDArray[np.uint8], 
     return np.concatenate(strips), grid
 
 
-def plan_slide(slide_grid: Grid, tissue: Tissue, config: Config) -> TilePlan:
+def plan_slide(slide_grid: Grid, tissue: Tissue, *, card: ModelCard, config: Config) -> TilePlan:
     """Cover the tissue with tiles of the size that the model asks for.
 
     Raises
@@ -165,7 +166,6 @@ def plan_slide(slide_grid: Grid, tissue: Tissue, config: Config) -> TilePlan:
     TissueError
         If no tile shows as much tissue as the settings ask for.
     """
-    card = read_card(find_model(config.segment.model))
     plan = plan_tiles(
         slide_grid.at_mpp(working_mpp(slide_grid.mpp, card)),
         shape=TileShape(config.tiling.tile_px, card.halo_px, card.stride_px),
