@@ -4,7 +4,8 @@
 
 One table per kind of evidence, model by model:
 
-(a) phantoms from seeds that are kept for testing: Dice per class, mean IoU, tumour Jaccard;
+(a) phantoms from seeds and growth patterns that are kept for testing: Dice per class, mean IoU,
+    tumour Jaccard, and what each stress factor costs (``phantom_accuracy.py``);
 (b) ``breast_spots``: rank correlation and AUC of the mean tumour probability in each 100 µm
     spot against the share of epithelium that its RNA tells;
 (c) ``skin_fields``: balanced accuracy inside hand-drawn scribbles, and the share of tissue
@@ -21,11 +22,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from phantom_accuracy import dice, on_phantoms, under_stress
 from PIL import Image
 from scipy import stats
 from skimage.draw import polygon2mask
@@ -42,14 +43,12 @@ from wsi_pipeline.classes import (
 )
 from wsi_pipeline.config import parse_config
 from wsi_pipeline.geometry import Grid
-from wsi_pipeline.phantom import paint_phantom, sample_spec, write_slide_tiff
 from wsi_pipeline.segment import Segmenter, load_segmenter
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.inspect import inspect_slide
 from wsi_pipeline.stages.resources import find_model
 from wsi_pipeline.stages.segment import segment_whole
 from wsi_pipeline.stages.tile import working_mpp
-from wsi_pipeline.stages.train import FIRST_TEST_SEED
 from wsi_pipeline.tiling import TileShape, plan_whole
 
 SPOT_UM = 100.0
@@ -78,50 +77,6 @@ def segment_file(path: Path, segmenter: Segmenter, mpp: float | None) -> tuple[n
 def overlap(found: np.ndarray, wanted: np.ndarray) -> tuple[int, int, int]:
     """Pixels in both, in the first, in the second."""
     return int((found & wanted).sum()), int(found.sum()), int(wanted.sum())
-
-
-def dice(counts: np.ndarray) -> float:
-    both, found, wanted = counts
-    return float(2 * both / (found + wanted)) if found + wanted else float("nan")
-
-
-def jaccard(counts: np.ndarray) -> float:
-    both, found, wanted = counts
-    return float(both / (found + wanted - both)) if found + wanted else float("nan")
-
-
-def on_phantoms(segmenter: Segmenter, count: int) -> Iterator[str]:
-    """Dice, IoU and Jaccard over all pixels of the test phantoms together."""
-    counts = np.zeros((len(CLASS_NAMES), 3), np.int64)
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(count):
-            labels, truth = segment_phantom(segmenter, FIRST_TEST_SEED + number, Path(folder))
-            for value in range(len(CLASS_NAMES)):
-                counts[value] += overlap(labels == value, truth == value)
-    scores = "  ".join(
-        f"{name} {dice(row):.3f}" for name, row in zip(CLASS_NAMES, counts, strict=True)
-    )
-    mean_iou = float(np.nanmean([jaccard(row) for row in counts]))
-    yield f"Dice: {scores}"
-    yield f"mean IoU {mean_iou:.3f}, tumour Jaccard {jaccard(counts[TUMOUR]):.3f} ({count} slides)"
-
-
-def segment_phantom(segmenter: Segmenter, seed: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels found and true labels of one test phantom, on the working plane."""
-    section = "horizontal" if seed % 3 == 0 else "vertical"
-    architecture = ("solid", "cord", "solid-cord", "none")[seed % 4]
-    spec = sample_spec(
-        seed, section=section, architecture=architecture, width_mm=2.4, height_mm=2.2
-    )
-    phantom = paint_phantom(spec)
-    path = folder / "phantom.tiff"
-    write_slide_tiff(path, phantom.image, mpp=spec.mpp, jpeg_quality=spec.jpeg_quality)
-    probabilities, grid = segment_file(path, segmenter, None)
-    centres = [
-        np.minimum(((np.arange(count) + 0.5) * grid.mpp / spec.mpp).astype(int), limit - 1)
-        for count, limit in zip(grid.shape, phantom.labels.shape, strict=True)
-    ]
-    return probabilities.argmax(axis=0), phantom.labels[np.ix_(*centres)]
 
 
 def on_breast_spots(segmenter: Segmenter, folder: Path) -> Iterator[str]:
@@ -218,12 +173,20 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["colour-baseline"])
     parser.add_argument("--data", type=Path, help="folder with breast_spots, skin_fields, …")
     parser.add_argument("--phantoms", type=int, default=60)
+    parser.add_argument("--stress", action="store_true", help="also what each defect costs")
     options = parser.parse_args()
     for model in options.models:
         segmenter = load_segmenter(find_model(model))
         print(f"\n{model} {segmenter.card.version}, sha256 {segmenter.card.sha256[:16]}…")
         print("(a) phantoms")
-        print_lines(on_phantoms(segmenter, options.phantoms))
+
+        def labels_of(path: Path, segmenter: Segmenter = segmenter) -> tuple[np.ndarray, float]:
+            probabilities, grid = segment_file(path, segmenter, None)
+            return probabilities.argmax(axis=0), grid.mpp
+
+        print_lines(on_phantoms(labels_of, options.phantoms))
+        if options.stress:
+            print_lines(under_stress(labels_of))
         if options.data:
             print_real(segmenter, options.data)
 

@@ -148,12 +148,18 @@ class TrainSettings:
     """Pixel width the model will work at, µm: a nucleus is 3-5 px, a section 10,000."""
     width: int = _setting(16, low=4, high=64)
     """Channels of the network at full resolution; each of its levels doubles them."""
+    most: int = _setting(128, low=4, high=1024)
+    """Channels at most, so that the deep levels stay small in a file."""
     depth: int = _setting(4, low=1, high=6)
     """Levels below full resolution: 4 see 107 px, 0.2 mm, to each side at 2 µm/px."""
     tile_px: int = _setting(256, low=32, high=1024)
     """Edge of a training tile, px."""
+    margin_px: int = _setting(24, low=0, high=256)
+    """Rim of a training tile that counts for nothing, px: the network sees no context there."""
     batch: int = _setting(8, low=1, high=256)
     """Tiles per step."""
+    precision: str = _setting("bfloat16", choices=("bfloat16", "float32"))
+    """Numbers the convolutions are done in; weights and optimiser stay float32."""
     steps: int = _setting(3000, low=1)
     """Steps at most."""
     learning_rate: float = _setting(2e-3, low=1e-6, high=1.0)

@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from wsi_pipeline.geometry import Grid
-from wsi_pipeline.phantom import Artefacts, PhantomSpec, paint_phantom, sample_spec, truth_to_json
+from wsi_pipeline.phantom import (
+    Artefacts,
+    Look,
+    PhantomSpec,
+    paint_phantom,
+    sample_spec,
+    truth_to_json,
+)
 from wsi_pipeline.slide import open_slide
 from wsi_pipeline.stages.artefacts import read_json
 from wsi_pipeline.stages.phantom import SCHEMA, paint_slide
@@ -47,15 +55,22 @@ def test_the_stored_truth_is_what_was_painted(painted: Path) -> None:
     assert about["truth"] == truth_to_json(phantom.truth)
 
 
+def tupled(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+
+
 def test_the_specification_lies_beside_it(painted: Path) -> None:
     about = read_json(painted.with_name("one.truth.json"), made_by="phantom")
     assert about["schema"] == SCHEMA
     assert Grid.from_json(about["grid"]) == Grid((900, 1000), 1.0)
     assert about["provenance"]["stage"] == "phantom"
-    spec = {key: tuple(v) if isinstance(v, list) else v for key, v in about["spec"].items()}
-    defects = spec.pop("artefacts").items()
-    artefacts = Artefacts(**{key: tuple(v) if isinstance(v, list) else v for key, v in defects})
-    again = PhantomSpec(**spec, artefacts=artefacts)
+    spec = tupled(about["spec"])
+    parts = {
+        "artefacts": Artefacts(**tupled(spec.pop("artefacts"))),
+        "look": Look(**tupled(spec.pop("look"))),
+    }
+    again = PhantomSpec(**spec, **parts)
     assert again == SPEC  # to the last digit, or it would paint another slide
 
 

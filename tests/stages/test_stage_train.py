@@ -7,13 +7,8 @@ import pytest
 
 from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.segment import load_segmenter
-from wsi_pipeline.stages.train import (
-    FIRST_TEST_SEED,
-    VALIDATION_SEED,
-    Field,
-    draw_batch,
-    train_model,
-)
+from wsi_pipeline.stages.fields import FIRST_TEST_SEED, VALIDATION_SEED, Field
+from wsi_pipeline.stages.train import draw_batch, train_model
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from wsi_pipeline.config import TrainSettings
-from wsi_pipeline.errors import StoreError
-from wsi_pipeline.train import Fit, augment, fit, mean_dice
+from wsi_pipeline.errors import ConfigError, StoreError
+from wsi_pipeline.train import Fit, augment, fit, mean_dice, window_px
 from wsi_pipeline.train.loop import Batch, learning_rate, normalised
 from wsi_pipeline.train.loss import segmentation_loss
 
-SETTINGS = TrainSettings(steps=60, validate_every=20, batch=4, tile_px=16, learning_rate=0.05)
+SETTINGS = TrainSettings(
+    steps=60, validate_every=20, batch=4, tile_px=16, margin_px=0, learning_rate=0.05
+)
 
 
 class Small(nn.Module):
@@ -125,6 +127,11 @@ def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
         train(tmp_path, replace(SETTINGS, seed=2))
 
 
+def test_a_margin_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="margin_px = 8 leaves nothing"):
+        train(tmp_path, replace(SETTINGS, margin_px=8))
+
+
 def test_a_damaged_checkpoint_is_said(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half")
     with pytest.raises(StoreError, match="delete it to start anew"):
@@ -158,16 +165,29 @@ def test_dice_counts_only_classes_that_occur() -> None:
     assert math.isclose(mean_dice(wanted, wanted, classes=8), 1.0)
 
 
-@given(st.integers(0, 2**32))
-def test_variation_keeps_labels_and_their_places(seed: int) -> None:
-    labels = np.zeros((24, 24), np.uint8)
-    labels[3:9, 5:20] = 1
+@given(st.integers(0, 2**32), st.sampled_from([24, 40]))
+def test_variation_moves_labels_with_their_places(seed: int, edge_px: int) -> None:
+    edge = window_px(edge_px)
+    labels = np.zeros((edge, edge), np.uint8)
+    labels[: edge // 2] = 1
     rgb = np.where(labels[..., None] == 1, (120, 70, 140), (235, 170, 200)).astype(np.uint8)
-    varied, classes = augment(rgb, labels, rng=np.random.default_rng(seed))
-    again, same = augment(rgb, labels, rng=np.random.default_rng(seed))
+    varied, classes = augment(rgb, labels, edge_px=edge_px, rng=np.random.default_rng(seed))
+    again, same = augment(rgb, labels, edge_px=edge_px, rng=np.random.default_rng(seed))
     np.testing.assert_array_equal(varied, again)
     np.testing.assert_array_equal(classes, same)
-    assert varied.shape == rgb.shape
-    assert np.bincount(classes.ravel()).tolist() == np.bincount(labels.ravel()).tolist()
-    # The dark square is still the dark square, wherever it was turned to.
+    assert varied.shape == (edge_px, edge_px, 3)
+    assert 0.2 < (classes == 1).mean() < 0.8
+    # The dark half is still the dark half, wherever it was turned to.
     assert varied[classes == 1].mean() < varied[classes == 0].mean()
+
+
+def test_a_window_holds_the_tile_however_it_is_turned() -> None:
+    edge = window_px(64)
+    rgb = np.full((edge, edge, 3), 200, np.uint8)
+    rim = np.ones((edge, edge), np.uint8)
+    rim[2:-2, 2:-2] = 0
+    shown = [
+        augment(rgb, rim, edge_px=64, rng=np.random.default_rng(seed))[1].mean()
+        for seed in range(60)
+    ]
+    assert np.mean(shown) < 0.01

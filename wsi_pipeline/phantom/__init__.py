@@ -3,7 +3,7 @@
 A phantom is an H&E picture of skin painted from a geometry, so that every label, curve,
 nucleus and fraction is known exactly.  The layers are pure functions:
 
-1. `spec`    what is wanted; priors for what is left open;
+1. `spec`    what is wanted; priors for what is left open; `look` how tissues take up dye;
 2. `frame`   how the section lies on the glass; `noise` random fields;
 3. `skin`, `adnexa`, `lesion` (patterns in `growth`, trimming in `shapes`), `mimics`, joined by
    `tissue`: signed distances on a coarse mesh;
@@ -17,19 +17,30 @@ works on human tissue.
 """
 
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
+from wsi_pipeline.phantom.look import Look, sample_look
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
-from wsi_pipeline.phantom.spec import PhantomSpec, sample_spec, vary_lesion
+from wsi_pipeline.phantom.spec import (
+    Architecture,
+    PhantomSpec,
+    Section,
+    sample_spec,
+    vary_lesion,
+)
 from wsi_pipeline.phantom.tiff import write_slide_tiff
 from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
 
 __all__ = [
     "ARTEFACT_NAMES",
+    "Architecture",
     "Artefacts",
+    "Look",
     "Phantom",
     "PhantomSpec",
+    "Section",
     "coarsen_labels",
     "paint_phantom",
     "sample_artefacts",
+    "sample_look",
     "sample_spec",
     "truth_to_json",
     "vary_lesion",

@@ -27,6 +27,7 @@ from wsi_pipeline.classes import (
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.adnexa import Kind
 from wsi_pipeline.phantom.frame import Nodes, refine
+from wsi_pipeline.phantom.look import Look
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.tissue import Layout
 
@@ -66,6 +67,7 @@ class Block:
     crater_um: Floats
     germinal_um: Floats
     retraction: float
+    look: Look
 
 
 def read_block(layout: Layout, box: Box) -> Block:
@@ -100,6 +102,7 @@ def read_block(layout: Layout, box: Box) -> Block:
         crater_um=read(layout.crater_um),
         germinal_um=read(layout.germinal_um),
         retraction=layout.spec.retraction,
+        look=layout.spec.look,
     )
 
 

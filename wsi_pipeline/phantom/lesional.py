@@ -38,8 +38,13 @@ def tumour_habit(grade: int) -> Habit:
 
 def fill_tumour(rng: np.random.Generator, layout: Layout) -> Nuclei:
     """Tumour cells, packed; in glands only where no row around a lumen stands already."""
-    grade, nodes = layout.spec.grade, layout.nodes
-    habit, spacing = tumour_habit(grade), TUMOUR_SPACING_UM[grade]
+    grade, nodes, look = layout.spec.grade, layout.nodes, layout.spec.look
+    habit, spacing = tumour_habit(grade), TUMOUR_SPACING_UM[grade] * look.crowding
+    habit = replace(
+        habit,
+        density=habit.density * (1 + 0.3 * look.hyperchromasia),
+        vesicular=habit.vesicular * (1 - look.hyperchromasia),
+    )
     packed = layout.tumour_um
     if len(layout.lesion.cells):
         # Single files have their own cells; only plugs in vessels are packed.

@@ -67,6 +67,7 @@ def place_nuclei(layout: Layout) -> Nuclei:
         *add_populations(layout),
     ]
     every = np.concatenate(groups)
+    every["density"] *= layout.spec.look.nuclei
     slide_um = np.stack([every["down_um"], every["right_um"]], axis=-1)
     within = np.minimum(layout.outline_um - 5.0, layout.below_surface_um - 3.0)
     return every[layout.nodes.read(within, slide_um) > 0]
@@ -80,7 +81,9 @@ def _epidermal(rng: np.random.Generator, layout: Layout) -> Nuclei:
     if layout.skin is None or not layout.spec.with_epidermis:
         return np.zeros(0, NUCLEUS_DTYPE)
     height = np.minimum(-layout.below_dej_um, layout.below_surface_um)
-    slide_um = lattice(rng, layout.nodes, spacing_um=10.6, where=height > 2)
+    slide_um = lattice(
+        rng, layout.nodes, spacing_um=layout.spec.look.keratinocyte_um, where=height > 2
+    )
     above = layout.nodes.read(_epithelium_um(layout), slide_um)
     below = layout.nodes.read(layout.below_surface_um, slide_um)
     own = layout.nodes.read(layout.below_dej_um, slide_um) < 0
@@ -133,7 +136,7 @@ def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
     slopes = [np.asarray(slope, np.float32) for slope in np.gradient(layout.flow_down_um)]
     groups = []
     for habit, where, per_mm2, spread in (
-        (FIBROBLAST, dermis, 480.0, 0.5),
+        (FIBROBLAST, dermis, 480.0 * layout.spec.look.stroma_cells, 0.5),
         (FIBROBLAST, dermis & (layout.fineness > 0.4), 700.0, 0.6),
         (LYMPHOCYTE, dermis & (layout.inflamed_um < 0), 45.0, 1.5),
         (ADIPOCYTE, fat, 110.0, 1.5),

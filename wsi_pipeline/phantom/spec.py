@@ -16,6 +16,7 @@ import numpy as np
 
 from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts
+from wsi_pipeline.phantom.look import Look, sample_look
 
 Section = Literal["vertical", "horizontal", "stroma"]
 Architecture = Literal[
@@ -105,6 +106,8 @@ class PhantomSpec:
     """Share of vessels with a sleeve of lymphocytes."""
     lymphoid_follicles: int = 0
     """Round lymphocyte aggregates with a germinal centre, as far as they find room."""
+    look: Look = field(default_factory=Look)
+    """How loose collagen lies and how strongly each tissue takes up dye."""
     haematoxylin: float = 1.0
     """Strength of the haematoxylin relative to the reference."""
     eosin: float = 1.0
@@ -252,7 +255,7 @@ def sample_spec(
         epidermis_um=_log_normal(rng, mean=75.0, sd=18.0, bounds=(45.0, 130.0)),
         rete_wavelength_um=float(rng.uniform(80.0, 200.0)),
         rete_amplitude_um=float(rng.uniform(20.0, 70.0)),
-        corneum_um=float(rng.uniform(8.0, 25.0)),
+        corneum_um=float(rng.uniform(8.0, 45.0)),
         inflammation=float(rng.uniform(0.1, 0.6)),
         depth_span=(float(rng.uniform(0.03, 0.12)), float(rng.choice([0.6, 0.85, 1.0, 1.1]))),
         lateral_span=float(rng.uniform(0.5, 0.95)),
@@ -262,6 +265,7 @@ def sample_spec(
         stain_rotation_deg=float(rng.normal(0.0, 2.0)),
         stain_tone=float(rng.uniform(0.45, 1.0)),
         glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
+        look=sample_look(seed),
         artefacts=sample_artefacts(seed, artefacts),
     )
 

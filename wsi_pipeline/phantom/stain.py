@@ -65,6 +65,7 @@ def horn_mask(block: Block, papers: Wallpapers, *, spec: PhantomSpec) -> NDArray
     height = -block.below_surface_um
     lamella = _noise(papers.streak, block, scale=0.35)
     gap = 1.8 * (height - spec.corneum_um) / 16.0 - 0.7 + 0.9 * block.patchiness
+    gap = np.maximum(gap, 0.8 * spec.look.horn_gaps - 0.7)
     return np.asarray((lamella > gap) & (height < spec.corneum_um + 40.0))
 
 
@@ -89,12 +90,13 @@ def stain_block(block: Block, papers: Wallpapers, *, labels: Bytes) -> Dyes:
 
 def _collagen(block: Block, papers: Wallpapers) -> Dyes:
     """Collagen bundles parted by clefts; finer and more even where the tissue is fine."""
-    coarse = _weave(block, papers, scale=1.0, cleft_um=1.5)
+    size, (h_part, e_part) = block.look.bundle_size, np.array(block.look.collagen, np.float32)
+    coarse = _weave(block, papers, scale=1 / size, cleft_um=block.look.cleft_um * size)
     if float(block.fineness.max()) <= 0:
-        return coarse * np.float32(0.05), coarse * np.float32(0.37)
+        return coarse * h_part, coarse * e_part
     fine = _weave(block, papers, scale=2.3, cleft_um=0.2) * np.float32(0.86)
     body = coarse + (fine - coarse) * block.fineness
-    return body * (0.05 + 0.05 * block.fineness), body * np.float32(0.37)
+    return body * (h_part + np.float32(0.03) * block.fineness), body * e_part
 
 
 def _weave(block: Block, papers: Wallpapers, *, scale: float, cleft_um: float) -> Floats:
@@ -179,7 +181,12 @@ def _epidermis(block: Block, papers: Wallpapers) -> Dyes:
     borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.3)
     h_dye = 0.22 + 0.13 * basal + 0.20 * granular + 0.03 * grain - 0.08 * borders
     e_dye = 0.29 + 0.02 * grain - 0.12 * borders + 0.10 * granular
-    return h_dye, e_dye
+    return _scaled((h_dye, e_dye), block.look.epithelium)
+
+
+def _scaled(dyes: Dyes, factors: tuple[float, float]) -> Dyes:
+    """Both dyes, each times its factor."""
+    return dyes[0] * np.float32(factors[0]), dyes[1] * np.float32(factors[1])
 
 
 def _keratin(block: Block, papers: Wallpapers) -> Dyes:
@@ -187,7 +194,7 @@ def _keratin(block: Block, papers: Wallpapers) -> Dyes:
     body = np.clip(0.8 + 0.28 * _noise(papers.streak, block, scale=0.6), 0.05, 1.4)
     if float(block.core_um.max()) > 0:
         body = np.where(block.below_surface_um > 0, _plug(block, papers), body)
-    return body * np.float32(0.12), body * np.float32(0.55)
+    return _scaled((body, body), block.look.horn)
 
 
 def _plug(block: Block, papers: Wallpapers) -> Floats:
@@ -216,7 +223,9 @@ def _tumour(block: Block, papers: Wallpapers) -> Dyes:
         coarse = _noise(papers.grain, block, scale=0.4)
         h_dye = h_dye * (1 - dead) + dead * (0.07 + 0.02 * grain)
         e_dye = e_dye * (1 - dead) + dead * (0.47 + 0.07 * grain + 0.06 * coarse - 0.07 * borders)
-    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
+    return _scaled(
+        (np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)), block.look.tumour
+    )
 
 
 def _subcutis(block: Block, papers: Wallpapers) -> Dyes:
@@ -260,17 +269,19 @@ def _follicle(block: Block, papers: Wallpapers) -> Dyes:
     h_dye = 0.23 + 0.12 * basal + 0.12 * granular + 0.03 * grain - 0.08 * borders
     e_dye = 0.28 + 0.02 * grain - 0.1 * borders
     h_dye, e_dye = h_dye - 0.13 * sheath - 0.03 * shaft, e_dye + 0.26 * sheath - 0.22 * shaft
-    return np.maximum(h_dye, 0), np.maximum(e_dye, 0)
+    return _scaled((np.maximum(h_dye, 0), np.maximum(e_dye, 0)), block.look.epithelium)
 
 
 def _sebaceous(block: Block, papers: Wallpapers) -> Dyes:
     """Foam: pale vacuoles with thin walls; a darker rim of basal cells."""
     walls = _cell_borders(block, papers, cell_um=21.0, width_um=1.8)
     bubbles = _cell_borders(block, papers, cell_um=5.0, width_um=1.0)
-    rim = 1 - _ramp(block.adnexa_um, (3.0, 9.0))
-    h_dye = 0.015 + 0.08 * walls + 0.045 * bubbles + 0.24 * rim
-    e_dye = 0.03 + 0.13 * walls + 0.09 * bubbles + 0.17 * rim
-    return h_dye, e_dye
+    deep_um = 6.0 * block.look.gland_rim
+    rim = 1 - _ramp(block.adnexa_um, (0.5 * deep_um, 1.5 * deep_um))
+    foam = np.float32(block.look.foam)
+    h_dye = foam * (0.03 + 0.09 * walls + 0.07 * bubbles) + 0.24 * rim
+    e_dye = foam * (0.03 + 0.09 * walls + 0.07 * bubbles) + 0.17 * rim
+    return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)
 
 
 def _eccrine(block: Block, papers: Wallpapers) -> Dyes:

@@ -34,16 +34,18 @@ class UNet(nn.Module):
     Parameters
     ----------
     width
-        Channels at full resolution; each step down doubles them.
+        Channels at full resolution; each step down doubles them, up to ``most``.
     depth
         Number of steps down.
     classes
         Number of output channels.
+    most
+        Channels at most: deep planes are small, but their weights are what fills a file.
     """
 
-    def __init__(self, *, width: int, depth: int, classes: int) -> None:
+    def __init__(self, *, width: int, depth: int, classes: int, most: int = 1024) -> None:
         super().__init__()
-        widths = [width << step for step in range(depth + 1)]
+        widths = [min(width << step, most) for step in range(depth + 1)]
         self.down = nn.ModuleList(
             DoubleConv(source, target)
             for source, target in zip([3, *widths[:-1]], widths, strict=True)

@@ -4,47 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES
+from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, TrainSettings
-from wsi_pipeline.phantom import paint_phantom, sample_spec
 from wsi_pipeline.segment.card import CARD_NAME
 from wsi_pipeline.segment.unet import UNet
 from wsi_pipeline.stages.artefacts import whole, write_text
-from wsi_pipeline.store import halve_image, halve_labels, read_arrays, write_arrays
-from wsi_pipeline.train import Fit, Progress, augment, fit, mean_dice
+from wsi_pipeline.stages.fields import VALIDATION_SEED, Field, paint_fields
+from wsi_pipeline.train import Fit, Progress, augment, fit, mean_dice, window_px
 from wsi_pipeline.train.loop import Batch, normalised
-
-VALIDATION_SEED, FIRST_TEST_SEED = 500_000, 900_000
-"""Phantoms below the first are for training, below the second for validation; from there on they
-are kept for testing and never painted here."""
-_ARCHITECTURES: tuple[Literal["none", "solid", "cord", "solid-cord"], ...] = (
-    "none",
-    "solid",
-    "cord",
-    "solid-cord",
-)
-_SIZE_MM = (2.4, 2.2)
-_GLASS = 243
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Field:
-    """A painted field at the working mpp: RGB (Y, X, 3) and labels (Y, X), both uint8."""
-
-    rgb: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
 
 
 def train_model(
@@ -71,15 +47,20 @@ def train_model(
     """
     settings = config.train
     work = out.with_name(out.name + ".training")
-    train = _fields(settings, range(settings.phantoms), work=work, workers=workers)
-    held_out = range(VALIDATION_SEED, VALIDATION_SEED + settings.validation_phantoms)
-    held_out_fields = _fields(settings, held_out, work=work, workers=workers)
+    paint = partial(paint_fields, mpp=settings.mpp, folder=work / "phantoms", workers=workers)
+    train = paint(range(settings.phantoms))
+    held_out = paint(range(VALIDATION_SEED, VALIDATION_SEED + settings.validation_phantoms))
     torch.manual_seed(settings.seed)
-    network = UNet(width=settings.width, depth=settings.depth, classes=len(CLASS_NAMES))
+    network = UNet(
+        width=settings.width,
+        depth=settings.depth,
+        classes=len(CLASS_NAMES),
+        most=settings.most,
+    )
     result = fit(
         network,
         draw_batch=partial(draw_batch, train, settings=settings),
-        validate=partial(validate, held_out_fields, stride_px=network.stride_px),
+        validate=partial(validate, held_out, stride_px=network.stride_px),
         settings=settings,
         folder=work / "run",
         on_progress=on_progress,
@@ -91,8 +72,11 @@ def train_model(
 def draw_batch(fields: Sequence[Field], step: int, *, settings: TrainSettings) -> Batch:
     """Tiles of one step; they depend on the step and the settings alone."""
     rng = np.random.default_rng([settings.seed, step])
-    tiles = [_draw_tile(fields, rng, edge=settings.tile_px) for _ in range(settings.batch)]
-    varied = [augment(tile.rgb, tile.labels, rng=rng) for tile in tiles]
+    edge = window_px(settings.tile_px)
+    windows = [_draw_window(fields, rng, edge=edge) for _ in range(settings.batch)]
+    varied = [
+        augment(window.rgb, window.labels, edge_px=settings.tile_px, rng=rng) for window in windows
+    ]
     return np.stack([rgb for rgb, _ in varied]), np.stack([labels for _, labels in varied])
 
 
@@ -110,63 +94,23 @@ def validate(fields: Sequence[Field], network: torch.nn.Module, *, stride_px: in
     return float(np.mean(scores))
 
 
-def _draw_tile(fields: Sequence[Field], rng: np.random.Generator, *, edge: int) -> Field:
-    """Tile around a pixel of a class drawn first, so that thin layers are seen often enough."""
+def _draw_window(fields: Sequence[Field], rng: np.random.Generator, *, edge: int) -> Field:
+    """Window around a pixel of a class drawn first, so that thin layers are seen often enough."""
     field = fields[int(rng.integers(len(fields)))]
     value = rng.choice(np.unique(field.labels))
     places = np.flatnonzero(field.labels == value)
     row, column = divmod(int(places[int(rng.integers(len(places)))]), field.labels.shape[1])
-    top, left = row - int(rng.integers(edge)), column - int(rng.integers(edge))
+    # The pixel lies anywhere in the tile, not always in its middle.
+    shift = rng.integers(-edge // 4, edge // 4, 2) - edge // 2
+    top, left = row + int(shift[0]), column + int(shift[1])
     return Field(_cut(field.rgb, top, left, edge=edge), _cut(field.labels, top, left, edge=edge))
 
 
 def _cut(plane: NDArray[np.uint8], top: int, left: int, *, edge: int) -> NDArray[np.uint8]:
-    """Square of a plane; glass where it reaches beyond."""
-    filled = np.full(
-        (edge, edge, *plane.shape[2:]), 243 if plane.ndim == 3 else BACKGROUND, np.uint8
-    )
-    rows = slice(max(top, 0), min(top + edge, plane.shape[0]))
-    columns = slice(max(left, 0), min(left + edge, plane.shape[1]))
-    inside = (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
-    filled[inside] = plane[rows, columns]
-    return filled
-
-
-def _fields(settings: TrainSettings, seeds: range, *, work: Path, workers: int) -> list[Field]:
-    """Paint what is not there yet, side by side; read it all."""
-    paths = [work / "phantoms" / f"{seed}-{settings.mpp:g}.zarr" for seed in seeds]
-    missing = [(seed, path) for seed, path in zip(seeds, paths, strict=True) if not path.exists()]
-    paint: Callable[[tuple[int, Path]], None] = partial(_paint_field, mpp=settings.mpp)
-    # Spawned, because threads of torch and forked processes do not mix.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        list(pool.map(paint, missing))
-    arrays = [read_arrays(path)[0] for path in paths]
-    return [Field(found["rgb"], found["labels"]) for found in arrays]
-
-
-def _paint_field(what: tuple[int, Path], *, mpp: float) -> None:
-    """Paint at half the width of a pixel and halve: sharper than painting coarsely."""
-    seed, path = what
-    spec = sample_spec(
-        seed,
-        section="horizontal" if seed % 3 == 0 else "vertical",
-        architecture=_ARCHITECTURES[seed % len(_ARCHITECTURES)],
-        width_mm=_SIZE_MM[0],
-        height_mm=_SIZE_MM[1],
-        artefacts=(seed % 4) / 3,
-    )
-    phantom = paint_phantom(replace(spec, mpp=mpp / 2))
-    rows, columns = (count // 2 * 2 for count in phantom.labels.shape)
-    channels = np.moveaxis(phantom.image[:rows, :columns], -1, 0)
-    arrays = {
-        "rgb": np.moveaxis(halve_image(channels), 0, -1),
-        "labels": halve_labels(phantom.labels[:rows, :columns]),
-    }
-    with whole(path) as unfinished:
-        write_arrays(unfinished, arrays, attributes={"seed": seed})
+    """Square of a plane; beyond its border, which is glass, the border goes on."""
+    rows = np.clip(np.arange(top, top + edge), 0, plane.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + edge), 0, plane.shape[1] - 1)
+    return plane[np.ix_(rows, columns)]
 
 
 def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettings) -> None:
@@ -181,6 +125,7 @@ def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettin
         data=json.dumps(_training_data(settings)),
         width=settings.width,
         depth=settings.depth,
+        most=settings.most,
         sha256=hashlib.sha256(weights).hexdigest(),
     )
     with whole(out / "weights.safetensors") as unfinished:
@@ -220,6 +165,7 @@ limits = "Learnt on painted phantoms only; not validated on human tissue."
 name = "unet"
 width = {width}
 depth = {depth}
+most = {most}
 
 [normalisation]
 mean = [0.5, 0.5, 0.5]

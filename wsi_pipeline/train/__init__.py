@@ -9,8 +9,8 @@
 Where tiles come from is the business of the stage.
 """
 
-from wsi_pipeline.train.augment import augment
+from wsi_pipeline.train.augment import augment, window_px
 from wsi_pipeline.train.loop import Fit, Progress, fit
 from wsi_pipeline.train.loss import mean_dice
 
-__all__ = ["Fit", "Progress", "augment", "fit", "mean_dice"]
+__all__ = ["Fit", "Progress", "augment", "fit", "mean_dice", "window_px"]

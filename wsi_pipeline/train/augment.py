@@ -1,71 +1,127 @@
 """How does one tile become many?
 
-Turns and mirrors change image and labels alike; stain, light, focus and noise change the image
-only.  Stain is varied in optical density (Tellez et al. 2018, doi:10.1109/TMI.2018.2820199).
+1. A window is turned by any angle, mirrored, stretched and gently bent, image and labels alike:
+   the surface of skin on glass is neither level nor straight.
+2. Stain is varied in optical density, where dyes add up: every colour takes a random share of
+   the others, which turns stain vectors and changes strengths (the idea of Tellez et al. 2018,
+   doi:10.1109/TMI.2018.2820199, without assuming two dyes).
+3. Light, focus and noise are those of another scanner.
+
+The ranges are far wider than any one laboratory: a network that cannot trust colour must learn
+structure (Tobin et al. 2017, doi:10.1109/IROS.2017.8202133).
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 Rgb = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
-_STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
-_UNMIX = np.linalg.inv(_STAINS)
+_ZOOM = (0.8, 1.25)
+_STRETCH = 0.12
+_BENDS = 5
+_BEND_PX = 7.0
+_SHAKES = (0.05, 0.12, 0.22)
+_REACH_PX = 3
 
 
-def augment(rgb: Rgb, labels: Rgb, *, rng: np.random.Generator) -> tuple[Rgb, Rgb]:
-    """Vary one tile at random.
+def window_px(edge_px: int) -> int:
+    """Edge of the window that holds a tile however it is turned and stretched.
 
     Parameters
     ----------
-    rgb : (Y, X, 3) uint8
-        Square tile.
-    labels : (Y, X) uint8
+    edge_px
+        Edge of the tile.
+    """
+    return math.ceil(edge_px * _ZOOM[1] * math.sqrt(2.0) * (1.0 + _STRETCH))
+
+
+def augment(rgb: Rgb, labels: Rgb, *, edge_px: int, rng: np.random.Generator) -> tuple[Rgb, Rgb]:
+    """Cut a varied tile out of the middle of a window.
+
+    Parameters
+    ----------
+    rgb : (N, N, 3) uint8
+        Square window, of `window_px` or more.
+    labels : (N, N) uint8
         Its classes.
+    edge_px
+        Edge of the tile wanted.
     rng
         Source of chance; the same state gives the same tile.
 
     Returns
     -------
     tuple
-        Varied copies of both.
+        (edge_px, edge_px, 3) and (edge_px, edge_px) uint8.
     """
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    image = np.rot90(rgb, turns).astype(np.float32)
-    classes = np.rot90(labels, turns)
-    if mirrored:
-        image, classes = image[:, ::-1], classes[:, ::-1]
-    image = _vary_light(_vary_stain(image, rng), rng)
-    image = _vary_focus(image, rng)
-    image += rng.normal(0.0, rng.uniform(0.0, 4.0), image.shape).astype(np.float32)
-    return np.clip(image + 0.5, 0, 255).astype(np.uint8), np.ascontiguousarray(classes)
+    places = _places(rng, edge_px=edge_px, window_px=len(rgb))
+    image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].to(torch.float32)
+    classes = torch.from_numpy(np.ascontiguousarray(labels))[None, None].to(torch.float32)
+    light = _read_at(image, places, mode="bilinear")
+    light = _vary_focus(_vary_stain(light, rng), rng)
+    noise = rng.standard_normal(light.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 5.0))
+    counts = (light + torch.from_numpy(noise)).round().clamp(0, 255).to(torch.uint8)
+    found = _read_at(classes, places, mode="nearest").to(torch.uint8)
+    return counts[0].permute(1, 2, 0).contiguous().numpy(), found[0, 0].contiguous().numpy()
 
 
-def _vary_stain(image: Floats, rng: np.random.Generator) -> Floats:
-    """Stronger or weaker haematoxylin and eosin, and a little background of each."""
-    density = -np.log10(np.maximum(image, 1.0) / 255.0)
-    amounts = density @ _UNMIX
-    factors, offsets = rng.uniform(0.7, 1.35, 3), rng.normal(0.0, 0.015, 3)
-    varied = (amounts * factors + offsets) @ (_STAINS + rng.normal(0.0, 0.02, (3, 3)))
-    faded: Floats = (255.0 * 10.0 ** -np.maximum(varied, 0.0)).astype(np.float32)
-    return faded
+def _places(rng: np.random.Generator, *, edge_px: int, window_px: int) -> Tensor:
+    """Where in the window each pixel of the tile lies, (1, Y, X, 2) as (right, down) in -1..1."""
+    turn, zoom = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(*np.log(_ZOOM)))
+    stretch = math.exp(rng.uniform(-_STRETCH, _STRETCH))
+    cos, sin = math.cos(turn), math.sin(turn)
+    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([zoom * stretch, zoom / stretch])
+    matrix[:, 0] *= rng.choice((-1.0, 1.0))
+    matrix *= edge_px / window_px
+    affine = torch.from_numpy(np.column_stack([matrix, np.zeros(2)]).astype(np.float32))[None]
+    straight = functional.affine_grid(affine, [1, 1, edge_px, edge_px], align_corners=False)
+    nodes = rng.normal(0.0, 2 * _BEND_PX / window_px, (1, 2, _BENDS, _BENDS)).astype(np.float32)
+    size = (edge_px, edge_px)
+    bent = functional.interpolate(torch.from_numpy(nodes), size, mode="bicubic")
+    return straight + bent.permute(0, 2, 3, 1)
 
 
-def _vary_light(image: Floats, rng: np.random.Generator) -> Floats:
-    """Tone curve and white balance of another scanner."""
-    gamma = rng.uniform(0.8, 1.25)
-    balance = rng.uniform(0.94, 1.03, 3).astype(np.float32)
-    lit: Floats = (255.0 * (image / 255.0) ** gamma * balance).astype(np.float32)
-    return lit
+def _read_at(plane: Tensor, places: Tensor, *, mode: str) -> Tensor:
+    """Values of a plane at given places."""
+    return functional.grid_sample(
+        plane, places, mode=mode, padding_mode="border", align_corners=False
+    )
 
 
-def _vary_focus(image: Floats, rng: np.random.Generator) -> Floats:
-    """Now and then a small blur: mean of a pixel and its four neighbours, once or twice."""
-    for _ in range(max(0, int(rng.integers(-3, 3)))):
-        padded = np.pad(image, [(1, 1), (1, 1), (0, 0)], mode="edge")
-        sides = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-        image = ((padded[1:-1, 1:-1] + sides) / 5.0).astype(np.float32)
-    return image
+def _vary_stain(light: Tensor, rng: np.random.Generator) -> Tensor:
+    """Other dyes, a thicker or thinner section, another tone curve and lamp."""
+    density = -(light.clamp(min=1.0) / 255.0).log()
+    shake = rng.normal(0.0, rng.choice(_SHAKES), (3, 3))
+    mix = (np.eye(3) + shake) * rng.uniform(0.85, 1.18, (3, 1)) * rng.uniform(0.55, 1.5)
+    mixed = torch.einsum("ij,njyx->niyx", torch.from_numpy(mix.astype(np.float32)), density)
+    veil = torch.from_numpy(rng.normal(0.0, 0.02, (3, 1, 1)).astype(np.float32))
+    curve = float(rng.uniform(0.8, 1.25))
+    lamp = torch.from_numpy(rng.uniform(0.93, 1.03, (3, 1, 1)).astype(np.float32))
+    return 255.0 * torch.exp(-((mixed + veil).clamp(min=1e-4) ** curve)) * lamp
+
+
+def _vary_focus(light: Tensor, rng: np.random.Generator) -> Tensor:
+    """Sometimes out of focus, now and then sharpened."""
+    chance, sigma_px = rng.random(), rng.uniform(0.3, 1.3)
+    amount = rng.uniform(0.3, 1.5)
+    if chance > 0.4:
+        return light
+    soft = _blurred(light, sigma_px)
+    return light + (light - soft) * amount if chance < 0.12 else soft
+
+
+def _blurred(light: Tensor, sigma_px: float) -> Tensor:
+    """Gaussian blur of each channel."""
+    places = torch.arange(-_REACH_PX, _REACH_PX + 1, dtype=torch.float32)
+    weights = torch.exp(-(places**2) / (2 * sigma_px**2))
+    weights = (weights / weights.sum()).repeat(3, 1, 1, 1)
+    padded = functional.pad(light, (_REACH_PX,) * 4, mode="replicate")
+    across = functional.conv2d(padded, weights, groups=3)
+    return functional.conv2d(across, weights.transpose(2, 3), groups=3)

@@ -2,9 +2,10 @@
 
 1. A batch is a function of the step alone, and so is the learning rate.
 2. A moving average of the weights is what is validated and kept.
-3. After each validation the whole state is written; a run that is started again goes on from
+3. The next batches are drawn while the network learns from this one.
+4. After each validation the whole state is written; a run that is started again goes on from
    there and ends in the same weights.
-4. Training stops when validation has not improved for a while.
+5. Training stops when validation has not improved for a while.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsi_pipeline.config import TrainSettings
+from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.train.checkpoint import (
     Learner,
     Standing,
@@ -37,6 +41,7 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """RGB (N, Y, X, 3) and labels (N, Y, X), both uint8."""
 Progress = Callable[[int, int], None]
 _WARM_UP_STEPS = 50
+_LOOK_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,16 @@ def fit(
 
     Raises
     ------
+    ConfigError
+        If the margin leaves nothing of a tile.
     StoreError
         If the folder holds a run with other settings.
     """
+    if 2 * settings.margin_px >= settings.tile_px:
+        raise ConfigError(
+            f"train.margin_px = {settings.margin_px} leaves nothing of tiles of "
+            f"{settings.tile_px} px; make it smaller than half of train.tile_px"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -130,8 +142,8 @@ class _Run:
         last = min(standing.step + self.settings.validate_every, self.settings.steps)
         losses = []
         self.learner.network.train()
-        for step in range(standing.step, last):
-            losses.append(self._step(step, draw_batch(step)))
+        for step, batch in _drawn_ahead(draw_batch, range(standing.step, last)):
+            losses.append(self._step(step, batch))
             if on_progress:
                 on_progress(step + 1, self.settings.steps)
         self.loss = float(np.mean(losses))
@@ -142,9 +154,12 @@ class _Run:
         rgb, labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in batch)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, self.settings)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        halved = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=halved):
             logits = network(normalised(rgb.to(self.device)))
-            loss = segmentation_loss(logits.float(), labels.to(self.device, torch.int64))
+        # What lies outside a training tile is zeros, outside a slide's tile it is tissue.
+        inner = (..., *[slice(self.settings.margin_px, -self.settings.margin_px or None)] * 2)
+        loss = segmentation_loss(logits.float()[inner], labels.to(self.device, torch.int64)[inner])
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -188,6 +203,16 @@ class _Run:
             writer.writerow(["step", "loss", "score", "seconds"])
             writer.writerows(kept)
             writer.writerow([step, f"{self.loss:.5f}", f"{score:.5f}", f"{seconds:.1f}"])
+
+
+def _drawn_ahead(draw_batch: Callable[[int], Batch], steps: range) -> Iterator[tuple[int, Batch]]:
+    """Each step with its batch, while a thread draws the ones that follow."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead: deque[Future[Batch]] = deque()
+        for step in steps:
+            while len(ahead) < _LOOK_AHEAD and step + len(ahead) < steps.stop:
+                ahead.append(pool.submit(draw_batch, step + len(ahead)))
+            yield step, ahead.popleft().result()
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

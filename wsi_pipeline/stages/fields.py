@@ -1,0 +1,86 @@
+"""Seeds → painted fields at the working mpp, from which a model is taught.
+
+What is painted for training never has glands or trabeculae of tumour: those families, and the
+seeds from `FIRST_TEST_SEED` on, are kept for testing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_pipeline.phantom import (
+    Architecture,
+    PhantomSpec,
+    Section,
+    paint_phantom,
+    sample_spec,
+    vary_lesion,
+)
+from wsi_pipeline.stages.artefacts import whole
+from wsi_pipeline.store import halve_image, halve_labels, read_arrays, write_arrays
+
+VALIDATION_SEED, FIRST_TEST_SEED = 500_000, 900_000
+"""Phantoms below the first are for training, below the second for validation; from there on they
+are kept for testing and never painted here."""
+TRAINING_PATTERNS: tuple[Architecture, ...] = ("none", "solid", "cord", "solid-cord", "single-file")
+_PATTERN_SHARES = (0.28, 0.2, 0.16, 0.26, 0.1)
+_SECTIONS: tuple[Section, ...] = ("vertical", "horizontal", "stroma")
+_SECTION_SHARES = (0.6, 0.2, 0.2)
+_EDGES_MM = (1.6, 3.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """A painted field at the working mpp: RGB (Y, X, 3) and labels (Y, X), both uint8."""
+
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+def training_spec(seed: int) -> PhantomSpec:
+    """What the phantom of a seed shows: any section, pattern, size, stain and defect."""
+    rng = np.random.default_rng([seed, 60])
+    width_mm, height_mm = rng.uniform(*_EDGES_MM, 2)
+    spec = sample_spec(
+        seed,
+        section=_SECTIONS[int(rng.choice(len(_SECTIONS), p=_SECTION_SHARES))],
+        architecture=TRAINING_PATTERNS[int(rng.choice(len(TRAINING_PATTERNS), p=_PATTERN_SHARES))],
+        width_mm=float(width_mm),
+        height_mm=float(height_mm),
+        artefacts=float(max(0.0, rng.uniform(-0.6, 1.0))),
+    )
+    return vary_lesion(spec)
+
+
+def paint_fields(seeds: Sequence[int], *, mpp: float, folder: Path, workers: int) -> list[Field]:
+    """Paint what is not in the folder yet, side by side; read it all."""
+    paths = [folder / f"{seed}-{mpp:g}.zarr" for seed in seeds]
+    missing = [(seed, path) for seed, path in zip(seeds, paths, strict=True) if not path.exists()]
+    paint: Callable[[tuple[int, Path]], None] = partial(_paint_field, mpp=mpp)
+    # Spawned, because threads of torch and forked processes do not mix.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(paint, missing))
+    arrays = [read_arrays(path)[0] for path in paths]
+    return [Field(found["rgb"], found["labels"]) for found in arrays]
+
+
+def _paint_field(what: tuple[int, Path], *, mpp: float) -> None:
+    """Paint at half the width of a pixel and halve: sharper than painting coarsely."""
+    seed, path = what
+    phantom = paint_phantom(replace(training_spec(seed), mpp=mpp / 2))
+    rows, columns = (count // 2 * 2 for count in phantom.labels.shape)
+    channels = np.moveaxis(phantom.image[:rows, :columns], -1, 0)
+    arrays = {
+        "rgb": np.moveaxis(halve_image(channels), 0, -1),
+        "labels": halve_labels(phantom.labels[:rows, :columns]),
+    }
+    with whole(path) as unfinished:
+        write_arrays(unfinished, arrays, attributes={"seed": seed})
