@@ -146,12 +146,15 @@ class TrainSettings:
     """Further phantoms that decide when to stop."""
     mpp: float = _setting(2.0, low=0.5, high=8.0)
     """Pixel width the model will work at, µm: a nucleus is 3-5 px, a section 10,000."""
-    width: int = _setting(16, low=4, high=64)
-    """Channels of the network at full resolution; each of its levels doubles them."""
+    width: int = _setting(32, low=4, high=64)
+    """Channels of the network's finest plane; each of its levels doubles them."""
+    fold: int = _setting(2, low=1, high=4)
+    """Edge of the square of pixels that are folded into channels: 2 made a step 1.5 times as
+    fast as no folding at half the width, and the look to each side is the same."""
     most: int = _setting(128, low=4, high=1024)
     """Channels at most, so that the deep levels stay small in a file."""
     depth: int = _setting(4, low=1, high=6)
-    """Levels below full resolution: 4 see 107 px, 0.2 mm, to each side at 2 µm/px."""
+    """Levels below the finest plane: 4, folded by 2, see 215 px, 0.4 mm, to each side."""
     tile_px: int = _setting(256, low=32, high=1024)
     """Edge of a training tile, px."""
     margin_px: int = _setting(24, low=0, high=256)

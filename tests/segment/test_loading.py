@@ -86,22 +86,22 @@ def test_the_receptive_field_of_the_baseline_is_as_computed() -> None:
     assert reach == network.receptive_px == 171
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_the_receptive_field_of_a_unet_is_as_computed(depth: int) -> None:
+@pytest.mark.parametrize(("depth", "fold"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 4)])
+def test_the_receptive_field_of_a_unet_is_as_computed(depth: int, fold: int) -> None:
     """Disturb one row at every phase of the stride and see how far it is felt."""
-    network = UNet(width=3, depth=depth, classes=2).double().eval()
-    edge, middle = 128 << (depth - 1), 64 << (depth - 1)
-    plane = torch.rand(1, 3, edge, 1 << depth, dtype=torch.float64)
+    network = UNet(width=3, depth=depth, classes=2, fold=fold).double().eval()
+    edge, middle = fold * (128 << (depth - 1)), fold * (64 << (depth - 1))
+    plane = torch.rand(1, 3, edge, fold << depth, dtype=torch.float64)
     reach = 0
     with torch.inference_mode():
         before = network(plane)
-        for phase in range(1 << depth):
+        for phase in range(fold << depth):
             disturbed = plane.clone()
             disturbed[:, :, middle + phase] += 10.0
             felt = (network(disturbed) - before).abs().amax(dim=(0, 1, 3)).nonzero().ravel()
             reach = max(reach, int((felt - middle - phase).abs().max()))
-    assert reach <= receptive_halo_px(depth)
-    assert reach >= receptive_halo_px(depth) - (1 << depth)
+    assert reach <= receptive_halo_px(depth, fold=fold)
+    assert reach >= receptive_halo_px(depth, fold=fold) - (fold << depth)
 
 
 def test_the_baseline_knows_its_colours() -> None:

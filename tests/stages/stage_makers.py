@@ -19,7 +19,7 @@ from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.inspect import SlideRecord, inspect_slide, with_checksum
 from wsi_pipeline.store import IMAGE, LABELS, PROBABILITIES, Segmentation
 
-UNET_DEPTH = 2
+UNET_DEPTH, UNET_FOLD = 1, 2
 UNET_CARD = """
 id = "random-unet"
 version = "1"
@@ -36,6 +36,7 @@ limits = "knows nothing"
 name = "unet"
 width = 4
 depth = {depth}
+fold = {fold}
 [normalisation]
 mean = [0.7, 0.6, 0.7]
 std = [0.2, 0.25, 0.2]
@@ -48,16 +49,17 @@ sha256 = "{sha256}"
 def write_unet(folder: Path) -> Path:
     """Model folder of a U-Net that knows nothing but is sure of it."""
     torch.manual_seed(3)
-    network = UNet(width=4, depth=UNET_DEPTH, classes=len(CLASS_NAMES)).eval()
+    network = UNet(width=4, depth=UNET_DEPTH, classes=len(CLASS_NAMES), fold=UNET_FOLD).eval()
     with torch.no_grad():
         network.head.weight *= 12.0  # near-uniform probabilities would tie everywhere
     weights = folder / "weights.safetensors"
     save_file(network.state_dict(), weights)
     card = UNET_CARD.format(
         classes=list(CLASS_NAMES),
-        stride_px=1 << UNET_DEPTH,
-        halo_px=receptive_halo_px(UNET_DEPTH),
+        stride_px=UNET_FOLD << UNET_DEPTH,
+        halo_px=receptive_halo_px(UNET_DEPTH, fold=UNET_FOLD),
         depth=UNET_DEPTH,
+        fold=UNET_FOLD,
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
     )
     (folder / "model.toml").write_text(card)

@@ -56,6 +56,7 @@ def train_model(
         depth=settings.depth,
         classes=len(CLASS_NAMES),
         most=settings.most,
+        fold=settings.fold,
     )
     result = fit(
         network,
@@ -126,6 +127,7 @@ def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettin
         width=settings.width,
         depth=settings.depth,
         most=settings.most,
+        fold=settings.fold,
         sha256=hashlib.sha256(weights).hexdigest(),
     )
     with whole(out / "weights.safetensors") as unfinished:
@@ -166,6 +168,7 @@ name = "unet"
 width = {width}
 depth = {depth}
 most = {most}
+fold = {fold}
 
 [normalisation]
 mean = [0.5, 0.5, 0.5]
