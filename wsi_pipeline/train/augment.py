@@ -27,7 +27,7 @@ _ZOOM = (0.8, 1.25)
 _STRETCH = 0.12
 _BENDS = 5
 _BEND_PX = 7.0
-_SHAKES = (0.05, 0.12, 0.22)
+_SHAKES = (0.03, 0.08, 0.16)
 _REACH_PX = 3
 
 
@@ -99,7 +99,7 @@ def _vary_stain(light: Tensor, rng: np.random.Generator) -> Tensor:
     """Other dyes, a thicker or thinner section, another tone curve and lamp."""
     density = -(light.clamp(min=1.0) / 255.0).log()
     shake = rng.normal(0.0, rng.choice(_SHAKES), (3, 3))
-    mix = (np.eye(3) + shake) * rng.uniform(0.85, 1.18, (3, 1)) * rng.uniform(0.55, 1.5)
+    mix = (np.eye(3) + shake) * rng.uniform(0.85, 1.18, (3, 1)) * rng.uniform(0.65, 1.4)
     mixed = torch.einsum("ij,njyx->niyx", torch.from_numpy(mix.astype(np.float32)), density)
     veil = torch.from_numpy(rng.normal(0.0, 0.02, (3, 1, 1)).astype(np.float32))
     curve = float(rng.uniform(0.8, 1.25))
