@@ -10,7 +10,7 @@ from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import Artefacts, PhantomSpec, paint_phantom, sample_spec, truth_to_json
 from wsi_pipeline.slide import open_slide
 from wsi_pipeline.stages.artefacts import read_json
-from wsi_pipeline.stages.phantom import SCHEMA, paint_slide
+from wsi_pipeline.stages.phantom import SCHEMA, TABLES, paint_slide
 from wsi_pipeline.store import read_arrays
 
 SPEC = dataclasses.replace(
@@ -40,10 +40,16 @@ def test_the_stored_truth_is_what_was_painted(painted: Path) -> None:
     np.testing.assert_array_equal(arrays["labels"], phantom.labels)
     np.testing.assert_array_equal(arrays["dej_um"], phantom.dej_um)
     np.testing.assert_array_equal(arrays["dsj_um"], phantom.dsj_um)
-    for column in phantom.nuclei.dtype.names or ():
-        np.testing.assert_array_equal(arrays[f"nuclei/{column}"], phantom.nuclei[column])
+    np.testing.assert_array_equal(arrays["dej_envelope_um"], phantom.envelope_um)
+    columns = 0
+    for name in TABLES:
+        table = getattr(phantom, name)
+        assert len(table)
+        for column in table.dtype.names:
+            np.testing.assert_array_equal(arrays[f"{name}/{column}"], table[column])
+            columns += 1
     np.testing.assert_array_equal(arrays["artefacts"], phantom.artefacts)
-    assert len(arrays) == 4 + len(phantom.nuclei.dtype.names or ())
+    assert len(arrays) == 5 + columns
     assert about["truth"] == truth_to_json(phantom.truth)
 
 

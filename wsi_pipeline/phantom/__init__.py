@@ -10,13 +10,16 @@ nucleus and fraction is known exactly.  The layers are pure functions:
 4. `block`   geometry and class at the pixels of a block;
 5. `nuclei` (`lesional`, `placing`), `stamp`, `wallpaper`, `stain`: dyes; `optics`: light;
 6. `artefacts`, `strokes`, `marks`, `scanner`: what went wrong with section, glass and light;
-7. `paint`   joins them block by block; `truth` measures; `tiff` writes a slide file.
+7. `paint`   joins them block by block; `truth`, `columns` and `census` measure and count;
+   `tiff` writes a slide file.
 
 A phantom proves that software measures what was drawn.  It does not prove that anything
 works on human tissue.
 """
 
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
+from wsi_pipeline.phantom.census import number_nests, number_nuclei
+from wsi_pipeline.phantom.nuclei import Cell
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
 from wsi_pipeline.phantom.spec import PhantomSpec, sample_spec, vary_lesion
 from wsi_pipeline.phantom.tiff import write_slide_tiff
@@ -25,9 +28,12 @@ from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
 __all__ = [
     "ARTEFACT_NAMES",
     "Artefacts",
+    "Cell",
     "Phantom",
     "PhantomSpec",
     "coarsen_labels",
+    "number_nests",
+    "number_nuclei",
     "paint_phantom",
     "sample_artefacts",
     "sample_spec",

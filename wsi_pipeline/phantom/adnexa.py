@@ -35,6 +35,30 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Follicle:
+    """What is true of one hair follicle.
+
+    Parameters
+    ----------
+    x_um, y_um
+        In the section frame: where a follicle cut lengthwise meets the surface, else the centre
+        of its profile.
+    radius_um
+        Of its outer root sheath.
+    lengthwise
+        Whether it is cut lengthwise.
+    telogen
+        Whether it rests.
+    """
+
+    x_um: float
+    y_um: float
+    radius_um: float
+    lengthwise: bool = False
+    telogen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
     """One structure on a window of the mesh.
 
@@ -50,6 +74,8 @@ class Patch:
         Signed distance to its inner outline (lumen, keratin plug), positive inside.
     axis_um : float32
         Distance to the axis of a follicle; large where there is none.
+    follicle
+        The follicle this is, if it is one.
     """
 
     window: tuple[slice, slice]
@@ -57,6 +83,7 @@ class Patch:
     kind: Kind
     core_um: Floats
     axis_um: Floats
+    follicle: Follicle | None = None
 
 
 def _plain_patch(
@@ -170,7 +197,8 @@ def _follicle_along(
     core = np.where(along < 0.3, canal * radius_um - np.abs(across), FAR_UM)
     axis = np.hypot(across, np.maximum(along - 0.9, 0) * length_um)
     planes = [np.asarray(plane, np.float32) for plane in (inside, core, axis)]
-    return Patch(window, planes[0], Kind.FOLLICLE, planes[1], planes[2])
+    own = Follicle(*foot_um, radius_um, lengthwise=True)
+    return Patch(window, planes[0], Kind.FOLLICLE, planes[1], planes[2], own)
 
 
 def _ellipse(
@@ -278,7 +306,9 @@ def _unit(rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, flo
             nodes, centre_um=spot, axes_um=(radius * rng.uniform(1.02, 1.3), radius), angle=turn
         )
         none = np.full_like(inside, FAR_UM)
-        patches.append(Patch(window, inside, Kind.FOLLICLE, none, np.maximum(radius - inside, 0)))
+        axis = np.maximum(radius - inside, 0)
+        own = Follicle(*spot, radius)
+        patches.append(Patch(window, inside, Kind.FOLLICLE, none, axis, own))
         outward = (spot[0] + 60 * math.cos(angle), spot[1] + 60 * math.sin(angle))
         if rng.random() < 0.75:
             patches += _lobules(rng, nodes, centre_um=outward, towards_rad=angle)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.block import is_bare, label_block, read_block
+from wsi_pipeline.phantom.census import Table
 from wsi_pipeline.phantom.marks import Marks, lay_marks, mark_codes, measure_marks, without_torn
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
@@ -29,9 +30,10 @@ from wsi_pipeline.phantom.spec import PhantomSpec
 from wsi_pipeline.phantom.stain import horn_mask, stain_block
 from wsi_pipeline.phantom.stamp import stamp_nuclei
 from wsi_pipeline.phantom.tissue import lay_out
-from wsi_pipeline.phantom.truth import junction_um, measure_truth
+from wsi_pipeline.phantom.truth import junction_um, take_truth
 from wsi_pipeline.phantom.wallpaper import Wallpapers, paint_wallpapers
 
+CURVES: tuple[Literal["dej", "dsj", "envelope"], ...] = ("dej", "dsj", "envelope")
 # Half a megabyte per plane: a block and its intermediates stay in the cache.
 BLOCK_PX = 512
 
@@ -57,6 +59,11 @@ class Phantom:
         What a perfect measurement would find, see `wsi_pipeline.phantom.truth`.
     artefacts : uint8 (Y, X)
         Which defects touch each cell of about 8 µm, see `wsi_pipeline.phantom.marks.mark_codes`.
+    envelope_um : float64 (N, 2)
+        The dermo-epidermal junction without its ridges, the datum of relative depth.
+    nests, follicles, columns
+        Structured arrays: pieces of tumour and hair follicles (`wsi_pipeline.phantom.census`),
+        and the dermis place by place along the skin (`wsi_pipeline.phantom.columns`).
     """
 
     spec: PhantomSpec
@@ -67,6 +74,10 @@ class Phantom:
     nuclei: Nuclei
     truth: dict[str, Any]
     artefacts: Bytes
+    envelope_um: NDArray[np.float64]
+    nests: Table
+    follicles: Table
+    columns: Table
 
 
 def paint_phantom(spec: PhantomSpec) -> Phantom:
@@ -88,11 +99,11 @@ def paint_phantom(spec: PhantomSpec) -> Phantom:
     image, labels = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
     for box in _blocks(shape):
         image[box.slices], labels[box.slices] = _paint_block(marks, papers, nuclei=nuclei, box=box)
-    dej_um, dsj_um = (junction_um(layout, name) for name in ("dej", "dsj"))
     codes = mark_codes(marks)
-    truth = measure_truth(layout, labels, nuclei=nuclei)
+    truth, tables = take_truth(layout, labels, nuclei=nuclei)
     truth["artefacts"] = measure_marks(marks, codes, labels=labels)
-    return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth, codes)
+    dej_um, dsj_um, envelope_um = (junction_um(layout, name) for name in CURVES)
+    return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth, codes, envelope_um, *tables)
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[Box]:

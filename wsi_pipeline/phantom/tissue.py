@@ -69,6 +69,8 @@ class Layout:
         Signed distance to the outline of an ulcer, whose inside is glass.
     germinal_um
         Signed distance to the germinal centres of lymphoid follicles.
+    groups
+        Follicles and glands one by one, those of one follicular unit together.
     """
 
     spec: PhantomSpec
@@ -89,6 +91,7 @@ class Layout:
     lesion: Lesion
     crater_um: Floats
     germinal_um: Floats
+    groups: list[list[Patch]]
 
 
 def lay_out(spec: PhantomSpec) -> Layout:
@@ -111,10 +114,10 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     outline = (
         np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
     )
-    patches = _spare(spec, draw_adnexa_vertical(spec, nodes, skin=skin))
+    groups = _spare(spec, draw_adnexa_vertical(spec, nodes, skin=skin))
     region = np.minimum(_lesion_region(spec, nodes, skin=skin), outline)
     return _fill(
-        spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), lesion=(region, patches)
+        spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), lesion=(region, groups)
     )
 
 
@@ -129,8 +132,8 @@ def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
     outline = np.asarray((1 - reach) * min(across, down) - 60 + ragged, np.float32)
     deep, above = np.full_like(x_um, DEEP_UM), np.full_like(x_um, -DEEP_UM)
     is_skin = spec.section == "horizontal"
-    groups = draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)) if is_skin else []
-    patches = _spare(spec, groups)
+    drawn = draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)) if is_skin else []
+    groups = _spare(spec, drawn)
     fat = (
         above
         if is_skin or not spec.with_subcutis
@@ -140,9 +143,7 @@ def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
     inner = (math.sqrt(spec.lateral_span) - reach) * min(across, down)
     # Fat is invaded from its edge.
     region = np.minimum(np.minimum(inner + bulge, outline), FAT_INVASION_UM - fat)
-    return _fill(
-        spec, nodes, skin=None, layers=(outline, deep, deep, fat), lesion=(region, patches)
-    )
+    return _fill(spec, nodes, skin=None, layers=(outline, deep, deep, fat), lesion=(region, groups))
 
 
 def _fat_lobules(spec: PhantomSpec, nodes: Nodes, *, outline_um: Floats) -> Floats:
@@ -155,12 +156,12 @@ def _fat_lobules(spec: PhantomSpec, nodes: Nodes, *, outline_um: Floats) -> Floa
     return np.asarray(ndimage.gaussian_filter(inner - outer, 1.5), np.float32)
 
 
-def _spare(spec: PhantomSpec, groups: list[list[Patch]]) -> list[Patch]:
+def _spare(spec: PhantomSpec, groups: list[list[Patch]]) -> list[list[Patch]]:
     """Structures that survive: a tumour replaces many follicles and glands in its way."""
     rng = np.random.default_rng([spec.seed, 5])
     loss = 0.0 if spec.architecture == "none" else 0.5 * spec.lateral_span
     kept = rng.random(len(groups)) >= loss
-    return [patch for group, keep in zip(groups, kept, strict=True) if keep for patch in group]
+    return [group for group, keep in zip(groups, kept, strict=True) if keep]
 
 
 def _lesion_region(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Floats:
@@ -189,14 +190,14 @@ def _fill(
     *,
     skin: Skin | None,
     layers: tuple[Floats, Floats, Floats, Floats],
-    lesion: tuple[Floats, list[Patch]],
+    lesion: tuple[Floats, list[list[Patch]]],
 ) -> Layout:
     """Grow the tumour around what the skin holds, then vessels and inflammation in the rest."""
     outline, surface, dej, dsj = layers
-    region, patches = lesion
+    region, groups = lesion
     crater = _ulcerate(spec, nodes, skin=skin, region_um=region)
     outline = np.minimum(outline, -crater)
-    adnexa = merge_patches(nodes.shape, patches)
+    adnexa = merge_patches(nodes.shape, [patch for group in groups for patch in group])
     flow = _flow(spec, nodes, below_surface_um=surface)
     if spec.architecture in CLEARANCE_UM:
         region = np.minimum(region, -adnexa.inside_um - CLEARANCE_UM[spec.architecture])
@@ -231,7 +232,7 @@ def _fill(
     rng = np.random.default_rng([spec.seed, 11])
     patchy = smooth_noise(rng, nodes.places_um, wavelength_um=(130.0, 130.0))
     planes = (adnexa, vessels, *flow, fineness, patchy)
-    return Layout(spec, nodes, skin, *distances, *planes, grown, crater, germinal)
+    return Layout(spec, nodes, skin, *distances, *planes, grown, crater, germinal, groups)
 
 
 def _tilt(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None) -> Floats | None:
