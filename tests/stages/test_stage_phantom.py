@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 
 from wsi_pipeline.geometry import Grid
-from wsi_pipeline.phantom import Artefacts, PhantomSpec, paint_phantom, sample_spec, truth_to_json
+from wsi_pipeline.phantom import (
+    Anatomy,
+    Artefacts,
+    PhantomSpec,
+    paint_phantom,
+    sample_spec,
+    truth_to_json,
+)
 from wsi_pipeline.slide import open_slide
 from wsi_pipeline.stages.artefacts import read_json
 from wsi_pipeline.stages.phantom import SCHEMA, TABLES, paint_slide
 from wsi_pipeline.store import read_arrays
 
 SPEC = dataclasses.replace(
-    sample_spec(5, grade=2, width_mm=1.0, height_mm=0.9, artefacts=1.0), mpp=1.0
+    sample_spec(12, grade=2, width_mm=1.0, height_mm=0.9, artefacts=1.0), mpp=1.0
 )
 
 
@@ -61,7 +68,8 @@ def test_the_specification_lies_beside_it(painted: Path) -> None:
     spec = {key: tuple(v) if isinstance(v, list) else v for key, v in about["spec"].items()}
     defects = spec.pop("artefacts").items()
     artefacts = Artefacts(**{key: tuple(v) if isinstance(v, list) else v for key, v in defects})
-    again = PhantomSpec(**spec, artefacts=artefacts)
+    anatomy = Anatomy(**spec.pop("anatomy"))
+    again = PhantomSpec(**spec, anatomy=anatomy, artefacts=artefacts)
     assert again == SPEC  # to the last digit, or it would paint another slide
 
 

@@ -5,10 +5,12 @@ nucleus and fraction is known exactly.  The layers are pure functions:
 
 1. `spec`    what is wanted; priors for what is left open;
 2. `frame`   how the section lies on the glass; `noise` random fields;
-3. `skin`, `adnexa`, `lesion` (patterns in `growth`, trimming in `shapes`), `mimics`, joined by
-   `tissue`: signed distances on a coarse mesh;
+3. `skin`, `adnexa`, `anatomy` (`profiles` and `bundles`, placed by `furnish`), `lesion`
+   (patterns in `growth`, trimming in `shapes`), `mimics`, joined by `tissue`: signed
+   distances on a coarse mesh;
 4. `block`   geometry and class at the pixels of a block;
-5. `nuclei` (`lesional`, `placing`), `stamp`, `wallpaper`, `stain`: dyes; `optics`: light;
+5. `nuclei` (`lesional`, `placing`), `stamp`, `wallpaper`, `stain`, `stroma`: dyes;
+   `optics`: light;
 6. `artefacts`, `strokes`, `marks`, `scanner`: what went wrong with section, glass and light;
 7. `paint`   joins them block by block; `truth`, `columns` and `census` measure and count;
    `tiff` writes a slide file.
@@ -17,6 +19,7 @@ A phantom proves that software measures what was drawn.  It does not prove that 
 works on human tissue.
 """
 
+from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
 from wsi_pipeline.phantom.census import number_nests, number_nuclei
 from wsi_pipeline.phantom.nuclei import Cell
@@ -27,6 +30,7 @@ from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
 
 __all__ = [
     "ARTEFACT_NAMES",
+    "Anatomy",
     "Artefacts",
     "Cell",
     "Phantom",
@@ -35,6 +39,7 @@ __all__ = [
     "number_nests",
     "number_nuclei",
     "paint_phantom",
+    "sample_anatomy",
     "sample_artefacts",
     "sample_spec",
     "truth_to_json",

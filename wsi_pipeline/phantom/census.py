@@ -103,7 +103,7 @@ def list_follicles(groups: list[list[Patch]], nodes: Nodes, *, shown_um: Floats)
             if own is None:
                 continue
             place = nodes.frame.to_slide(np.array([own.x_um]), np.array([own.y_um]))
-            if own.lengthwise:
+            if own.tip_um is not None:
                 part = np.minimum(patch.inside_um, shown_um[patch.window])
                 shown = bool((part > 0).any())
             else:

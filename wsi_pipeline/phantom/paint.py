@@ -21,6 +21,8 @@ from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.block import is_bare, label_block, read_block
 from wsi_pipeline.phantom.census import Table
+from wsi_pipeline.phantom.frozen import crystallised, smeared, swollen
+from wsi_pipeline.phantom.frozen import halo_px as frozen_halo_px
 from wsi_pipeline.phantom.marks import Marks, lay_marks, mark_codes, measure_marks, without_torn
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
@@ -29,6 +31,7 @@ from wsi_pipeline.phantom.scanner import doubled, halo_px, spoil, torn
 from wsi_pipeline.phantom.spec import PhantomSpec
 from wsi_pipeline.phantom.stain import horn_mask, stain_block
 from wsi_pipeline.phantom.stamp import stamp_nuclei
+from wsi_pipeline.phantom.stroma import dress
 from wsi_pipeline.phantom.tissue import lay_out
 from wsi_pipeline.phantom.truth import junction_um, take_truth
 from wsi_pipeline.phantom.wallpaper import Wallpapers, paint_wallpapers
@@ -95,6 +98,7 @@ def paint_phantom(spec: PhantomSpec) -> Phantom:
     layout, papers = lay_out(spec), paint_wallpapers(spec.seed)
     marks = lay_marks(layout)
     nuclei = without_torn(place_nuclei(layout), marks)
+    nuclei = swollen(nuclei, spec.frozen, seed=spec.seed)
     shape = layout.nodes.frame.shape
     image, labels = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
     for box in _blocks(shape):
@@ -120,7 +124,7 @@ def _paint_block(
     """Image and labels of one block."""
     layout, spec = marks.layout, marks.layout.spec
     near = box.expanded(int(np.ceil(2.5 * spec.psf_um / spec.mpp)) + 1)
-    wide = near.expanded(halo_px(marks, near))
+    wide = near.expanded(halo_px(marks, near) + frozen_halo_px(spec.frozen, mpp=spec.mpp))
     if is_bare(layout, wide):
         light, labels = _glass(spec, wide), np.full(wide.shape, BACKGROUND, np.uint8)
     else:
@@ -138,7 +142,9 @@ def _paint_section(
     block = read_block(marks.layout, box)
     labels = label_block(block, horn=horn_mask(block, papers, spec=spec))
     labels = torn(labels, marks, box=box)
-    h_dye, e_dye = stain_block(block, papers, labels=labels)
+    dyes = stain_block(block, papers, labels=labels)
+    dyes = dress(marks.layout, block, papers, dyes=dyes, labels=labels)
+    h_dye, e_dye = crystallised(dyes, block, papers, labels=labels, frozen=spec.frozen)
     ink = stamp_nuclei(nuclei, box, mpp=spec.mpp, grain=papers.grain)
     cover = np.where(labels == BACKGROUND, np.float32(0), ink.cover)
     # A nucleus replaces what was there; of the cytoplasm above and below it some eosin stays.
@@ -146,6 +152,7 @@ def _paint_section(
         np.asarray(h_dye * (1 - cover) + ink.haematoxylin * (cover > 0), np.float32),
         np.asarray(e_dye * (1 - np.float32(0.72) * cover), np.float32),
     )
+    dyes = smeared(dyes, labels=labels, frozen=spec.frozen, mpp=spec.mpp)
     return expose(doubled(dyes, marks, box=box), spec), labels
 
 
