@@ -9,6 +9,7 @@ import pytest
 
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import (
+    Anatomy,
     Artefacts,
     Look,
     PhantomSpec,
@@ -18,11 +19,11 @@ from wsi_pipeline.phantom import (
 )
 from wsi_pipeline.slide import open_slide
 from wsi_pipeline.stages.artefacts import read_json
-from wsi_pipeline.stages.phantom import SCHEMA, paint_slide
+from wsi_pipeline.stages.phantom import SCHEMA, TABLES, paint_slide
 from wsi_pipeline.store import read_arrays
 
 SPEC = dataclasses.replace(
-    sample_spec(5, grade=2, width_mm=1.0, height_mm=0.9, artefacts=1.0), mpp=1.0
+    sample_spec(12, grade=2, width_mm=1.0, height_mm=0.9, artefacts=1.0), mpp=1.0
 )
 
 
@@ -48,10 +49,16 @@ def test_the_stored_truth_is_what_was_painted(painted: Path) -> None:
     np.testing.assert_array_equal(arrays["labels"], phantom.labels)
     np.testing.assert_array_equal(arrays["dej_um"], phantom.dej_um)
     np.testing.assert_array_equal(arrays["dsj_um"], phantom.dsj_um)
-    for column in phantom.nuclei.dtype.names or ():
-        np.testing.assert_array_equal(arrays[f"nuclei/{column}"], phantom.nuclei[column])
+    np.testing.assert_array_equal(arrays["dej_envelope_um"], phantom.envelope_um)
+    columns = 0
+    for name in TABLES:
+        table = getattr(phantom, name)
+        assert len(table)
+        for column in table.dtype.names:
+            np.testing.assert_array_equal(arrays[f"{name}/{column}"], table[column])
+            columns += 1
     np.testing.assert_array_equal(arrays["artefacts"], phantom.artefacts)
-    assert len(arrays) == 4 + len(phantom.nuclei.dtype.names or ())
+    assert len(arrays) == 5 + columns
     assert about["truth"] == truth_to_json(phantom.truth)
 
 
@@ -67,6 +74,7 @@ def test_the_specification_lies_beside_it(painted: Path) -> None:
     assert about["provenance"]["stage"] == "phantom"
     spec = tupled(about["spec"])
     parts = {
+        "anatomy": Anatomy(**spec.pop("anatomy")),
         "artefacts": Artefacts(**tupled(spec.pop("artefacts"))),
         "look": Look(**tupled(spec.pop("look"))),
     }

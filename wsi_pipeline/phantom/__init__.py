@@ -5,19 +5,25 @@ nucleus and fraction is known exactly.  The layers are pure functions:
 
 1. `spec`    what is wanted; priors for what is left open; `look` how tissues take up dye;
 2. `frame`   how the section lies on the glass; `noise` random fields;
-3. `skin`, `adnexa`, `lesion` (patterns in `growth`, trimming in `shapes`), `mimics`, joined by
-   `tissue`: signed distances on a coarse mesh;
+3. `skin`, `adnexa`, `anatomy` (`profiles` and `bundles`, placed by `furnish`), `lesion`
+   (patterns in `growth`, trimming in `shapes`), `mimics`, joined by `tissue`: signed
+   distances on a coarse mesh;
 4. `block`   geometry and class at the pixels of a block;
-5. `nuclei` (`lesional`, `placing`), `stamp`, `wallpaper`, `stain`: dyes; `optics`: light;
+5. `nuclei` (`lesional`, `placing`), `stamp`, `wallpaper`, `stain`, `stroma`: dyes;
+   `optics`: light;
 6. `artefacts`, `strokes`, `marks`, `scanner`: what went wrong with section, glass and light;
-7. `paint`   joins them block by block; `truth` measures; `tiff` writes a slide file.
+7. `paint`   joins them block by block; `truth`, `columns` and `census` measure and count;
+   `tiff` writes a slide file.
 
 A phantom proves that software measures what was drawn.  It does not prove that anything
 works on human tissue.
 """
 
+from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
+from wsi_pipeline.phantom.census import number_nests, number_nuclei
 from wsi_pipeline.phantom.look import Look, sample_look
+from wsi_pipeline.phantom.nuclei import Cell
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
 from wsi_pipeline.phantom.spec import (
     Architecture,
@@ -31,14 +37,19 @@ from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
 
 __all__ = [
     "ARTEFACT_NAMES",
+    "Anatomy",
     "Architecture",
     "Artefacts",
+    "Cell",
     "Look",
     "Phantom",
     "PhantomSpec",
     "Section",
     "coarsen_labels",
+    "number_nests",
+    "number_nuclei",
     "paint_phantom",
+    "sample_anatomy",
     "sample_artefacts",
     "sample_look",
     "sample_spec",

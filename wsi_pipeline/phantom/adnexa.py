@@ -22,6 +22,11 @@ from wsi_pipeline.phantom.skin import Skin
 from wsi_pipeline.phantom.spec import PhantomSpec
 
 FAR_UM = -1000.0
+# Length of a resting follicle, as a share of a growing one.
+TELOGEN_SHARE = 0.48
+# Width of a follicle along its way, and that of a resting one, as shares of its radius.
+STATIONS = [-0.05, 0.0, 0.04, 0.1, 0.3, 0.7, 0.8, 0.95]
+CLUB = [1.8, 1.5, 1.15, 1.02, 1.0, 0.95, 1.0, 0.92]
 
 
 class Kind(IntEnum):
@@ -32,6 +37,35 @@ class Kind(IntEnum):
     SEBACEOUS = 2
     ECCRINE = 3
     VESSEL = 4
+    BULB = 5
+    MUSCLE = 6
+    NERVE = 7
+    ARTERY = 8
+    VEIN = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Follicle:
+    """What is true of one hair follicle.
+
+    Parameters
+    ----------
+    x_um, y_um
+        In the section frame: where a follicle cut lengthwise meets the surface, else the centre
+        of its profile.
+    radius_um
+        Of its outer root sheath.
+    tip_um
+        Where a follicle cut lengthwise ends, (x, y); None for one cut across.
+    telogen
+        Whether it rests.
+    """
+
+    x_um: float
+    y_um: float
+    radius_um: float
+    tip_um: tuple[float, float] | None = None
+    telogen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +84,8 @@ class Patch:
         Signed distance to its inner outline (lumen, keratin plug), positive inside.
     axis_um : float32
         Distance to the axis of a follicle; large where there is none.
+    follicle
+        The follicle this is, if it is one.
     """
 
     window: tuple[slice, slice]
@@ -57,6 +93,7 @@ class Patch:
     kind: Kind
     core_um: Floats
     axis_um: Floats
+    follicle: Follicle | None = None
 
 
 def _plain_patch(
@@ -101,12 +138,13 @@ def draw_adnexa_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> list
     rng = np.random.default_rng([spec.seed, 3])
     width_mm = 2 * skin.half_width_um / 1000
     count = int(rng.poisson(spec.follicles_per_mm * width_mm))
+    rests = np.random.default_rng([spec.seed, 61]).random(count) < spec.anatomy.telogen
     slots = (np.arange(count) + rng.uniform(0.25, 0.75, count)) / max(count, 1) - 0.5
     tilt = rng.normal(0.32, 0.08) * rng.choice([-1.0, 1.0])
     groups: list[list[Patch]] = []
-    for x_um in slots * 1.9 * skin.half_width_um:
-        lean = tilt + rng.normal(0, 0.05)
-        groups.append(_pilosebaceous(rng, nodes, skin=skin, x_um=float(x_um), tilt=lean))
+    for slot, telogen in zip(slots, rests, strict=True):
+        foot = (float(slot * 1.9 * skin.half_width_um), tilt + rng.normal(0, 0.05))
+        groups.append(_pilosebaceous(rng, nodes, skin=skin, foot=foot, telogen=bool(telogen)))
     for x_um in _uniform(rng, count=rng.poisson(1.0 * width_mm), half_um=skin.half_width_um * 0.9):
         depth = rng.uniform(0.72, 1.02)
         y_um = _between(skin, x_um, share=depth)
@@ -127,16 +165,24 @@ def _between(skin: Skin, x_um: float, *, share: float) -> float:
 
 
 def _pilosebaceous(
-    rng: np.random.Generator, nodes: Nodes, *, skin: Skin, x_um: float, tilt: float
+    rng: np.random.Generator,
+    nodes: Nodes,
+    *,
+    skin: Skin,
+    foot: tuple[float, float],
+    telogen: bool,
 ) -> list[Patch]:
-    """One follicle from the surface to its bulb, with the glands beside it."""
+    """One follicle from the surface (at x, with a tilt) to its bulb, with the glands beside it."""
+    x_um, tilt = foot
     y_um = float(skin.at(skin.surface_um, np.array([x_um]))[0])
     reach = (_between(skin, x_um, share=1.0) - y_um) * rng.uniform(0.95, 1.25)
     length = min(reach, skin.bottom_um - y_um - 60.0) / math.cos(tilt)
     radius = rng.uniform(55.0, 85.0)
-    follicle = _follicle_along(
-        nodes, foot_um=(x_um, y_um), tilt=tilt, length_um=length, radius_um=radius
-    )
+    # A resting follicle is short, but its gland stays where it was.
+    shown = length * (TELOGEN_SHARE if telogen else 1.0)
+    tip = (x_um + shown * math.sin(tilt), y_um + shown * math.cos(tilt))
+    own = Follicle(x_um, y_um, radius, tip, telogen)
+    follicle = _follicle_along(nodes, own=own, tilt=tilt, length_um=shown)
     glands: list[Patch] = []
     for side in rng.permutation([-1.0, 1.0])[: rng.integers(1, 3)]:
         along = rng.uniform(0.28, 0.36) * length
@@ -149,34 +195,51 @@ def _pilosebaceous(
     return [follicle, *glands]
 
 
-def _follicle_along(
-    nodes: Nodes, *, foot_um: tuple[float, float], tilt: float, length_um: float, radius_um: float
-) -> Patch:
-    """Longitudinal profile: funnel, isthmus, lower follicle and bulb."""
-    tip = (foot_um[0] + length_um * math.sin(tilt), foot_um[1] + length_um * math.cos(tilt))
-    ends = np.array([foot_um, tip])
+def _follicle_along(nodes: Nodes, *, own: Follicle, tilt: float, length_um: float) -> Patch:
+    """Longitudinal profile: funnel, isthmus, lower follicle and bulb, or club if it rests."""
+    foot_um, radius_um = (own.x_um, own.y_um), own.radius_um
+    ends = np.array([foot_um, own.tip_um])
     window = nodes.window(ends[:, 0], ends[:, 1], reach_um=3 * radius_um + 40)
     dx, dy = nodes.x_um[window] - foot_um[0], nodes.y_um[window] - foot_um[1]
     along = (dx * math.sin(tilt) + dy * math.cos(tilt)) / length_um
     # A slight bend keeps the follicle from looking ruled.
     across = dx * math.cos(tilt) - dy * math.sin(tilt) - 0.05 * length_um * np.sin(3 * along)
-    stations = [-0.05, 0.0, 0.04, 0.1, 0.3, 0.7, 0.8, 0.95]
-    radius = radius_um * np.interp(along, stations, [1.8, 1.5, 1.15, 1.02, 1.0, 0.82, 0.8, 0.6])
+    widths = CLUB if own.telogen else [1.8, 1.5, 1.15, 1.02, 1.0, 0.82, 0.8, 0.6]
+    radius = radius_um * np.interp(along, STATIONS, widths)
     # The shaft ends above the bulb, which is an ellipse around the tip.
     beyond_um = np.maximum(along - 0.97, 0) * length_um
-    bulb = 1 - np.hypot(across / 1.3, (along - 0.97) * length_um / 1.8) / radius_um
-    inside = np.maximum(radius - np.hypot(across, 3 * beyond_um), bulb * 1.3 * radius_um)
-    canal = np.interp(along, [-0.05, 0.0, 0.05, 0.12, 0.28, 0.3], [1.1, 0.8, 0.5, 0.42, 0.34, 0.0])
-    core = np.where(along < 0.3, canal * radius_um - np.abs(across), FAR_UM)
-    axis = np.hypot(across, np.maximum(along - 0.9, 0) * length_um)
+    blunt = 1.2 if own.telogen else 3.0
+    inside = radius - np.hypot(across, blunt * beyond_um)
+    if not own.telogen:
+        bulb = 1 - np.hypot(across / 1.3, (along - 0.97) * length_um / 1.8) / radius_um
+        inside = np.maximum(inside, bulb * 1.3 * radius_um)
+    # Canal and gland lie where they were, however long the lower follicle is.
+    upper = along * (TELOGEN_SHARE if own.telogen else 1.0)
+    canal = np.interp(upper, [-0.05, 0.0, 0.05, 0.12, 0.28, 0.3], [1.1, 0.8, 0.5, 0.42, 0.34, 0.0])
+    core = np.where(upper < 0.3, canal * radius_um - np.abs(across), FAR_UM)
+    # The hair of a resting follicle ends in a club.
+    club = np.interp(along, [0.78, 0.93], [1.0, 0.5]) if own.telogen else 1.0
+    axis = np.hypot(across, np.maximum(along - 0.9, 0) * length_um) * club
     planes = [np.asarray(plane, np.float32) for plane in (inside, core, axis)]
-    return Patch(window, planes[0], Kind.FOLLICLE, planes[1], planes[2])
+    return Patch(window, planes[0], Kind.FOLLICLE, planes[1], planes[2], own)
 
 
-def _ellipse(
+def ellipse(
     nodes: Nodes, *, centre_um: tuple[float, float], axes_um: tuple[float, float], angle: float
 ) -> tuple[tuple[slice, slice], Floats]:
-    """Window and approximate signed distance of an ellipse."""
+    """Window on the mesh and approximate signed distance of an ellipse.
+
+    Parameters
+    ----------
+    nodes
+        Mesh.
+    centre_um
+        Its centre, (x, y) in the section frame.
+    axes_um
+        Its half axes.
+    angle
+        Direction of the first, in the section frame, rad.
+    """
     window = nodes.window(
         np.array([centre_um[0]]), np.array([centre_um[1]]), reach_um=max(axes_um) + 60
     )
@@ -203,7 +266,7 @@ def _lobules(
             centre_um[1] + 0.8 * long_um * math.sin(angle),
         )
         axes = (long_um, long_um * rng.uniform(0.5, 0.75))
-        window, inside = _ellipse(nodes, centre_um=centre, axes_um=axes, angle=angle)
+        window, inside = ellipse(nodes, centre_um=centre, axes_um=axes, angle=angle)
         patches.append(_plain_patch(window, inside, kind=Kind.SEBACEOUS))
     return patches
 
@@ -224,7 +287,7 @@ def _coil(rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, flo
             )
             radius = rng.uniform(20.0, 32.0)
             axes = (radius * rng.uniform(1.0, 1.8), radius)
-            window, inside = _ellipse(
+            window, inside = ellipse(
                 nodes, centre_um=centre, axes_um=axes, angle=rng.uniform(0, math.pi)
             )
             patches.append(_plain_patch(window, inside, kind=Kind.ECCRINE, core_um=3.5 - radius))
@@ -274,11 +337,13 @@ def _unit(rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, flo
         away = 0.0 if count == 1 else rng.uniform(105.0, 135.0)
         spot = (centre_um[0] + away * math.cos(angle), centre_um[1] + away * math.sin(angle))
         radius = rng.uniform(62.0, 100.0)
-        window, inside = _ellipse(
+        window, inside = ellipse(
             nodes, centre_um=spot, axes_um=(radius * rng.uniform(1.02, 1.3), radius), angle=turn
         )
         none = np.full_like(inside, FAR_UM)
-        patches.append(Patch(window, inside, Kind.FOLLICLE, none, np.maximum(radius - inside, 0)))
+        axis = np.maximum(radius - inside, 0)
+        own = Follicle(*spot, radius)
+        patches.append(Patch(window, inside, Kind.FOLLICLE, none, axis, own))
         outward = (spot[0] + 60 * math.cos(angle), spot[1] + 60 * math.sin(angle))
         if rng.random() < 0.75:
             patches += _lobules(rng, nodes, centre_um=outward, towards_rad=angle)
@@ -312,6 +377,6 @@ def draw_vessels(
             continue
         wall = 2.5 + 0.22 * lumen
         axes = (min(lumen, 30.0) * stretch + wall, min(lumen, 30.0) + wall)
-        window, inside = _ellipse(nodes, centre_um=(x, y), axes_um=axes, angle=angle)
+        window, inside = ellipse(nodes, centre_um=(x, y), axes_um=axes, angle=angle)
         patches.append(_plain_patch(window, inside, kind=Kind.VESSEL, core_um=-wall))
     return patches

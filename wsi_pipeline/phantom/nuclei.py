@@ -3,7 +3,7 @@
 1. Tumour, epidermis and glands are filled from a jittered hexagonal lattice.
 2. Basal cells and endothelium line the contours of the geometry.
 3. Stroma is sprinkled with fibroblasts, inflamed stroma with lymphocytes.
-4. What only some lesions bring is in `lesional`.
+4. What only some lesions bring is in `lesional`, what muscle, nerve and vessel bring in `stroma`.
 
 Every nucleus is an ellipse with a gentle three-fold and two-fold wobble whose area is exact.
 """
@@ -28,6 +28,7 @@ from wsi_pipeline.phantom.placing import (
     sprinkle,
 )
 from wsi_pipeline.phantom.spec import RETRACTION_UM
+from wsi_pipeline.phantom.stroma import place_stromal_nuclei
 from wsi_pipeline.phantom.tissue import DEEP_UM, Layout
 
 __all__ = ["NUCLEUS_DTYPE", "Cell", "Nuclei", "place_nuclei"]
@@ -36,6 +37,7 @@ FIBROBLAST = Habit(Cell.FIBROBLAST, (26.0, 10.0), 3.8, 0.76, wobble=0.08)
 BASAL = Habit(Cell.KERATINOCYTE, (36.0, 6.0), 1.5, 0.80)
 SPINOUS = Habit(Cell.KERATINOCYTE, (42.0, 8.0), 1.35, 0.52, vesicular=0.5)
 ADNEXAL = Habit(Cell.ADNEXAL, (34.0, 6.0), 1.3, 0.72, vesicular=0.2)
+MATRIX = Habit(Cell.ADNEXAL, (36.0, 6.0), 1.3, 0.86)
 SEBOCYTE = Habit(Cell.ADNEXAL, (24.0, 5.0), 1.2, 0.72)
 ADIPOCYTE = Habit(Cell.ADIPOCYTE, (20.0, 5.0), 3.6, 0.80)
 
@@ -65,6 +67,7 @@ def place_nuclei(layout: Layout) -> Nuclei:
             inset_um=-1.5,
         ),
         *add_populations(layout),
+        *place_stromal_nuclei(layout),
     ]
     every = np.concatenate(groups)
     every["density"] *= layout.spec.look.nuclei
@@ -111,6 +114,7 @@ def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
         (Kind.FOLLICLE, ADNEXAL, 9.4, 10.0),
         (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
         (Kind.SEBACEOUS, SEBOCYTE, 19.0, 12.0),
+        (Kind.BULB, MATRIX, 8.0, 9.0),
     ):
         here = np.where(adnexa.kind == kind, below, -DEEP_UM).astype(np.float32)
         slide_um = lattice(rng, nodes, spacing_um=spacing, where=here > least)
@@ -129,7 +133,9 @@ def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
     nodes = layout.nodes
     filled = np.maximum(
         layout.tumour_um + RETRACTION_UM * layout.spec.retraction,
-        np.maximum(layout.adnexa.inside_um, layout.vessels.inside_um),
+        np.maximum.reduce(
+            [layout.adnexa.inside_um, layout.vessels.inside_um, layout.bundles.inside_um]
+        ),
     )
     dermis = np.minimum(np.minimum(layout.below_dej_um, -layout.below_dsj_um), -filled) > 3
     fat = (layout.below_dsj_um > 3) & (filled < -3)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.block import is_bare, label_block, read_block
+from wsi_pipeline.phantom.census import Table
+from wsi_pipeline.phantom.frozen import crystallised, smeared, swollen
+from wsi_pipeline.phantom.frozen import halo_px as frozen_halo_px
 from wsi_pipeline.phantom.marks import Marks, lay_marks, mark_codes, measure_marks, without_torn
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
@@ -28,10 +31,12 @@ from wsi_pipeline.phantom.scanner import doubled, halo_px, spoil, torn
 from wsi_pipeline.phantom.spec import PhantomSpec
 from wsi_pipeline.phantom.stain import horn_mask, stain_block
 from wsi_pipeline.phantom.stamp import stamp_nuclei
+from wsi_pipeline.phantom.stroma import dress
 from wsi_pipeline.phantom.tissue import lay_out
-from wsi_pipeline.phantom.truth import junction_um, measure_truth
+from wsi_pipeline.phantom.truth import junction_um, take_truth
 from wsi_pipeline.phantom.wallpaper import Wallpapers, paint_wallpapers
 
+CURVES: tuple[Literal["dej", "dsj", "envelope"], ...] = ("dej", "dsj", "envelope")
 # Half a megabyte per plane: a block and its intermediates stay in the cache.
 BLOCK_PX = 512
 
@@ -57,6 +62,11 @@ class Phantom:
         What a perfect measurement would find, see `wsi_pipeline.phantom.truth`.
     artefacts : uint8 (Y, X)
         Which defects touch each cell of about 8 µm, see `wsi_pipeline.phantom.marks.mark_codes`.
+    envelope_um : float64 (N, 2)
+        The dermo-epidermal junction without its ridges, the datum of relative depth.
+    nests, follicles, columns
+        Structured arrays: pieces of tumour and hair follicles (`wsi_pipeline.phantom.census`),
+        and the dermis place by place along the skin (`wsi_pipeline.phantom.columns`).
     """
 
     spec: PhantomSpec
@@ -67,6 +77,10 @@ class Phantom:
     nuclei: Nuclei
     truth: dict[str, Any]
     artefacts: Bytes
+    envelope_um: NDArray[np.float64]
+    nests: Table
+    follicles: Table
+    columns: Table
 
 
 def paint_phantom(spec: PhantomSpec) -> Phantom:
@@ -84,15 +98,16 @@ def paint_phantom(spec: PhantomSpec) -> Phantom:
     layout, papers = lay_out(spec), paint_wallpapers(spec.seed)
     marks = lay_marks(layout)
     nuclei = without_torn(place_nuclei(layout), marks)
+    nuclei = swollen(nuclei, spec.frozen, seed=spec.seed)
     shape = layout.nodes.frame.shape
     image, labels = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
     for box in _blocks(shape):
         image[box.slices], labels[box.slices] = _paint_block(marks, papers, nuclei=nuclei, box=box)
-    dej_um, dsj_um = (junction_um(layout, name) for name in ("dej", "dsj"))
     codes = mark_codes(marks)
-    truth = measure_truth(layout, labels, nuclei=nuclei)
+    truth, tables = take_truth(layout, labels, nuclei=nuclei)
     truth["artefacts"] = measure_marks(marks, codes, labels=labels)
-    return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth, codes)
+    dej_um, dsj_um, envelope_um = (junction_um(layout, name) for name in CURVES)
+    return Phantom(spec, image, labels, dej_um, dsj_um, nuclei, truth, codes, envelope_um, *tables)
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[Box]:
@@ -109,7 +124,7 @@ def _paint_block(
     """Image and labels of one block."""
     layout, spec = marks.layout, marks.layout.spec
     near = box.expanded(int(np.ceil(2.5 * spec.psf_um / spec.mpp)) + 1)
-    wide = near.expanded(halo_px(marks, near))
+    wide = near.expanded(halo_px(marks, near) + frozen_halo_px(spec.frozen, mpp=spec.mpp))
     if is_bare(layout, wide):
         light, labels = _glass(spec, wide), np.full(wide.shape, BACKGROUND, np.uint8)
     else:
@@ -127,7 +142,9 @@ def _paint_section(
     block = read_block(marks.layout, box)
     labels = label_block(block, horn=horn_mask(block, papers, spec=spec))
     labels = torn(labels, marks, box=box)
-    h_dye, e_dye = stain_block(block, papers, labels=labels)
+    dyes = stain_block(block, papers, labels=labels)
+    dyes = dress(marks.layout, block, papers, dyes=dyes, labels=labels)
+    h_dye, e_dye = crystallised(dyes, block, papers, labels=labels, frozen=spec.frozen)
     ink = stamp_nuclei(nuclei, box, mpp=spec.mpp, grain=papers.grain)
     cover = np.where(labels == BACKGROUND, np.float32(0), ink.cover)
     # A nucleus replaces what was there; of the cytoplasm above and below it some eosin stays.
@@ -135,6 +152,7 @@ def _paint_section(
         np.asarray(h_dye * (1 - cover) + ink.haematoxylin * (cover > 0), np.float32),
         np.asarray(e_dye * (1 - np.float32(0.72) * cover), np.float32),
     )
+    dyes = smeared(dyes, labels=labels, frozen=spec.frozen, mpp=spec.mpp)
     return expose(doubled(dyes, marks, box=box), spec), labels
 
 

@@ -45,6 +45,8 @@ class Cell(IntEnum):
     ADNEXAL = 5
     ADIPOCYTE = 6
     DEBRIS = 7
+    MYOCYTE = 8
+    NERVE = 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts
 from wsi_pipeline.phantom.look import Look, sample_look
 
@@ -108,6 +109,8 @@ class PhantomSpec:
     """Round lymphocyte aggregates with a germinal centre, as far as they find room."""
     look: Look = field(default_factory=Look)
     """How loose collagen lies and how strongly each tissue takes up dye."""
+    frozen: float = 0.0
+    """How much the section looks frozen instead of embedded in paraffin, 0 to 1."""
     haematoxylin: float = 1.0
     """Strength of the haematoxylin relative to the reference."""
     eosin: float = 1.0
@@ -124,6 +127,8 @@ class PhantomSpec:
     """Standard deviation of the sensor noise, share of full scale."""
     jpeg_quality: int = 85
     """Quality at which the slide file is to be written."""
+    anatomy: Anatomy = field(default_factory=Anatomy)
+    """What else belongs to the skin; nothing unless asked for."""
     artefacts: Artefacts = field(default_factory=Artefacts)
     """What went wrong with glass, section and scanner; nothing unless asked for."""
 
@@ -163,7 +168,7 @@ def _faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
 
 def _lesion_faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
     """Conditions on what may be added to a lesion and its surroundings."""
-    shares = {name: getattr(spec, name) for name in ("necrosis", "retraction", "cuffs")}
+    shares = {name: getattr(spec, name) for name in ("necrosis", "retraction", "cuffs", "frozen")}
     flat = spec.section != "vertical"
     return [
         (
@@ -266,6 +271,7 @@ def sample_spec(
         stain_tone=float(rng.uniform(0.45, 1.0)),
         glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
         look=sample_look(seed),
+        anatomy=sample_anatomy(seed),
         artefacts=sample_artefacts(seed, artefacts),
     )
 

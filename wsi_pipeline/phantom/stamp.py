@@ -3,11 +3,12 @@
 1. `stamp_nuclei` evaluates all nuclei of a block together, in batches of similar size.
 2. Each is an anti-aliased outline, a darker membrane, chromatin grain and, where it is
    vesicular, a pale centre with nucleoli.
-3. Later nuclei lie over earlier ones.
+3. Later nuclei lie over earlier ones; `stamp_numbers` tells which nucleus a pixel shows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,20 +52,49 @@ def stamp_nuclei(nuclei: Nuclei, box: Box, *, mpp: float, grain: Tile) -> Ink:
     grain
         Chromatin texture.
     """
+    pad = STAMP_PX[-1]
+    canvas = Ink(*np.zeros((2, box.height + 2 * pad, box.width + 2 * pad), np.float32))
+    for rows, edge_px in _batches(nuclei, box, mpp=mpp):
+        corners = _corners(nuclei[rows], mpp=mpp, edge_px=edge_px)
+        stamps = _draw(nuclei[rows], corners, mpp=mpp, edge_px=edge_px, grain=grain)
+        _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps=stamps)
+    return Ink(canvas.cover[pad:-pad, pad:-pad], canvas.haematoxylin[pad:-pad, pad:-pad])
+
+
+def stamp_numbers(nuclei: Nuclei, box: Box, *, mpp: float) -> NDArray[np.uint32]:
+    """Number the pixels of a box by the nucleus that covers at least half of each.
+
+    Returns
+    -------
+    uint32 (Y, X)
+        0 outside nuclei, else 1 plus the row in the table; later nuclei lie over earlier ones.
+    """
+    pad = STAMP_PX[-1]
+    canvas = np.zeros((box.height + 2 * pad, box.width + 2 * pad), np.uint32)
+    for numbers, edge_px in _batches(nuclei, box, mpp=mpp):
+        for start in range(0, len(numbers), 4096):
+            own = numbers[start : start + 4096]
+            corners = _corners(nuclei[own], mpp=mpp, edge_px=edge_px)
+            within, _ = _place(nuclei[own], corners, mpp=mpp, edge_px=edge_px)
+            home = corners - np.array([box.top - pad, box.left - pad])
+            for number, (top, left), covered in zip(own, home, within >= 0, strict=True):
+                view = canvas[top : top + edge_px, left : left + edge_px]
+                view[covered] = number + 1
+    return canvas[pad:-pad, pad:-pad].copy()
+
+
+def _batches(nuclei: Nuclei, box: Box, *, mpp: float) -> Iterator[tuple[NDArray[np.intp], int]]:
+    """Rows of the nuclei that touch a box, by the edge of the square that holds them, px."""
     half = np.ceil(0.5 * nuclei["major_um"] * (1 + 2.5 * nuclei["wobble"]) / mpp).astype(int) + 1
     row, column = nuclei["down_um"] / mpp, nuclei["right_um"] / mpp
     near = (row > box.top - half) & (row < box.bottom + half)
     near &= (column > box.left - half) & (column < box.right + half)
-    pad = STAMP_PX[-1]
-    canvas = Ink(*np.zeros((2, box.height + 2 * pad, box.width + 2 * pad), np.float32))
-    touched, size = nuclei[near], 2 * half[near]
+    touched = np.flatnonzero(near)
+    size = 2 * half[touched]
     for edge_px, smaller in zip(STAMP_PX, (0, *STAMP_PX), strict=False):
-        batch = touched[(size <= edge_px) & (size > smaller)]
-        if len(batch):
-            corners = _corners(batch, mpp=mpp, edge_px=edge_px)
-            stamps = _draw(batch, corners, mpp=mpp, edge_px=edge_px, grain=grain)
-            _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps=stamps)
-    return Ink(canvas.cover[pad:-pad, pad:-pad], canvas.haematoxylin[pad:-pad, pad:-pad])
+        rows = touched[(size <= edge_px) & (size > smaller)]
+        if len(rows):
+            yield rows, edge_px
 
 
 def _corners(nuclei: Nuclei, *, mpp: float, edge_px: int) -> NDArray[np.intp]:
@@ -77,6 +107,17 @@ def _draw(
     nuclei: Nuclei, corners: NDArray[np.intp], *, mpp: float, edge_px: int, grain: Tile
 ) -> Ink:
     """Evaluate a batch of nuclei, each in its own square: (N, edge, edge)."""
+    within, places = _place(nuclei, corners, mpp=mpp, edge_px=edge_px)
+    cover = np.clip(within + np.float32(0.5), 0, 1)
+    texture = _grain_of(corners, edge_px=edge_px, grain=grain)
+    shade = _chromatin(nuclei, within * mpp, places=places, texture=texture)
+    return Ink(cover, cover * shade)
+
+
+def _place(
+    nuclei: Nuclei, corners: NDArray[np.intp], *, mpp: float, edge_px: int
+) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Distance inside the outline, px, and places along and across in half axes."""
     axis = np.arange(edge_px, dtype=np.float32) + np.float32(0.5)
     down = (corners[:, :1] + axis) * mpp - nuclei["down_um"][:, None]
     right = (corners[:, 1:] + axis) * mpp - nuclei["right_um"][:, None]
@@ -88,11 +129,7 @@ def _draw(
     edge = _outline(along / reach, across / reach, wobble=nuclei["wobble"])
     # Distance from the outline in pixels, exact to first order, for anti-aliasing.
     mean_um = (0.5 * np.sqrt(nuclei["major_um"] * nuclei["minor_um"]))[:, None, None]
-    within = (edge - reach) * (mean_um / mpp)
-    cover = np.clip(within + 0.5, 0, 1)
-    texture = _grain_of(corners, edge_px=edge_px, grain=grain)
-    shade = _chromatin(nuclei, within * mpp, places=(along, across), texture=texture)
-    return Ink(cover, cover * shade)
+    return (edge - reach) * (mean_um / mpp), (along, across)
 
 
 def _outline(cos: Floats, sin: Floats, *, wobble: Floats) -> Floats:

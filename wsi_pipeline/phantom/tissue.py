@@ -1,7 +1,8 @@
 """Which tissue is where?
 
 1. Draw the layers of the skin and the section's outline.
-2. Place follicles, glands and coils; let the tumour grow around those it spares.
+2. Place follicles, glands and coils, muscles, nerves and large vessels; let the tumour grow
+   around those it spares.
 3. Put vessels and lymphocytes where stroma is left.
 
 Plain stroma has fat lobules instead of layers, and neither follicles nor glands.
@@ -26,6 +27,7 @@ from wsi_pipeline.phantom.adnexa import (
     merge_patches,
 )
 from wsi_pipeline.phantom.frame import Frame, Nodes
+from wsi_pipeline.phantom.furnish import Ground, add_epithelium, place_bundles
 from wsi_pipeline.phantom.lesion import Lesion, add_emboli, paint_lesion, trim_lesion
 from wsi_pipeline.phantom.mimics import cuff_vessels, place_lymphoid_follicles
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
@@ -33,6 +35,8 @@ from wsi_pipeline.phantom.shapes import Site, distance_um
 from wsi_pipeline.phantom.skin import Skin, draw_skin
 from wsi_pipeline.phantom.spec import PhantomSpec, section_extent_um
 
+# Follicles and glands in groups; bundles.
+Things = tuple[list[list[Patch]], Structures]
 DEEP_UM = 1.0e4
 # How far tumour reaches into the fat lobules of plain stroma, µm.
 FAT_INVASION_UM = 90.0
@@ -69,6 +73,10 @@ class Layout:
         Signed distance to the outline of an ulcer, whose inside is glass.
     germinal_um
         Signed distance to the germinal centres of lymphoid follicles.
+    groups
+        Follicles and glands one by one, those of one follicular unit together.
+    bundles
+        Muscles, nerves and large vessels: stroma, whatever its label.
     """
 
     spec: PhantomSpec
@@ -89,6 +97,8 @@ class Layout:
     lesion: Lesion
     crater_um: Floats
     germinal_um: Floats
+    groups: list[list[Patch]]
+    bundles: Structures
 
 
 def lay_out(spec: PhantomSpec) -> Layout:
@@ -111,10 +121,12 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     outline = (
         np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
     )
-    patches = _spare(spec, draw_adnexa_vertical(spec, nodes, skin=skin))
+    ground = Ground.of(spec, nodes, skin=skin, below_dej_um=dej, outline_um=outline)
+    drawn = draw_adnexa_vertical(spec, nodes, skin=skin)
+    things = _furnish(spec, ground, groups=drawn)
     region = np.minimum(_lesion_region(spec, nodes, skin=skin), outline)
     return _fill(
-        spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), lesion=(region, patches)
+        spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), things=things, region_um=region
     )
 
 
@@ -129,8 +141,9 @@ def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
     outline = np.asarray((1 - reach) * min(across, down) - 60 + ragged, np.float32)
     deep, above = np.full_like(x_um, DEEP_UM), np.full_like(x_um, -DEEP_UM)
     is_skin = spec.section == "horizontal"
-    groups = draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)) if is_skin else []
-    patches = _spare(spec, groups)
+    drawn = draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)) if is_skin else []
+    ground = Ground.of(spec, nodes, skin=None, below_dej_um=deep, outline_um=outline)
+    things = _furnish(spec, ground, groups=drawn)
     fat = (
         above
         if is_skin or not spec.with_subcutis
@@ -141,7 +154,7 @@ def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
     # Fat is invaded from its edge.
     region = np.minimum(np.minimum(inner + bulge, outline), FAT_INVASION_UM - fat)
     return _fill(
-        spec, nodes, skin=None, layers=(outline, deep, deep, fat), lesion=(region, patches)
+        spec, nodes, skin=None, layers=(outline, deep, deep, fat), things=things, region_um=region
     )
 
 
@@ -155,12 +168,21 @@ def _fat_lobules(spec: PhantomSpec, nodes: Nodes, *, outline_um: Floats) -> Floa
     return np.asarray(ndimage.gaussian_filter(inner - outer, 1.5), np.float32)
 
 
-def _spare(spec: PhantomSpec, groups: list[list[Patch]]) -> list[Patch]:
+def _furnish(spec: PhantomSpec, ground: Ground, *, groups: list[list[Patch]]) -> Things:
+    """Follicles and glands, and the bundles between them, as far as the tumour spares them."""
+    every = add_epithelium(spec, ground, groups=groups)
+    spared = _spare(spec, every, stream=5)
+    bundles = [[patch] for patch in place_bundles(spec, ground, groups=every)]
+    shown = [patch for (patch,) in _spare(spec, bundles, stream=68)]
+    return spared, merge_patches(ground.nodes.shape, shown)
+
+
+def _spare(spec: PhantomSpec, groups: list[list[Patch]], *, stream: int) -> list[list[Patch]]:
     """Structures that survive: a tumour replaces many follicles and glands in its way."""
-    rng = np.random.default_rng([spec.seed, 5])
+    rng = np.random.default_rng([spec.seed, stream])
     loss = 0.0 if spec.architecture == "none" else 0.5 * spec.lateral_span
     kept = rng.random(len(groups)) >= loss
-    return [patch for group, keep in zip(groups, kept, strict=True) if keep for patch in group]
+    return [group for group, keep in zip(groups, kept, strict=True) if keep]
 
 
 def _lesion_region(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Floats:
@@ -189,21 +211,24 @@ def _fill(
     *,
     skin: Skin | None,
     layers: tuple[Floats, Floats, Floats, Floats],
-    lesion: tuple[Floats, list[Patch]],
+    things: Things,
+    region_um: Floats,
 ) -> Layout:
     """Grow the tumour around what the skin holds, then vessels and inflammation in the rest."""
     outline, surface, dej, dsj = layers
-    region, patches = lesion
-    crater = _ulcerate(spec, nodes, skin=skin, region_um=region)
+    groups, bundles = things
+    crater = _ulcerate(spec, nodes, skin=skin, region_um=region_um)
     outline = np.minimum(outline, -crater)
-    adnexa = merge_patches(nodes.shape, patches)
+    adnexa = merge_patches(nodes.shape, [patch for group in groups for patch in group])
     flow = _flow(spec, nodes, below_surface_um=surface)
+    blocked = np.maximum(adnexa.inside_um, bundles.inside_um + 4.0)
+    region = region_um
     if spec.architecture in CLEARANCE_UM:
-        region = np.minimum(region, -adnexa.inside_um - CLEARANCE_UM[spec.architecture])
+        region = np.minimum(region, -blocked - CLEARANCE_UM[spec.architecture])
     site = Site(region, flow[0], _tilt(spec, nodes, skin=skin))
     grown = paint_lesion(spec, nodes, site=site)
-    grown = trim_lesion(spec, nodes, lesion=grown, room_um=-adnexa.inside_um - 10.0)
-    free = np.minimum(np.minimum(outline, dej), np.minimum(-grown.inside_um, -adnexa.inside_um))
+    grown = trim_lesion(spec, nodes, lesion=grown, room_um=-blocked - 10.0)
+    free = np.minimum(np.minimum(outline, dej), np.minimum(-grown.inside_um, -blocked))
     grown = add_emboli(spec, nodes, lesion=grown, free_um=np.minimum(free, -dsj))
     tumour = grown.inside_um
     free = np.minimum(free, np.minimum(-tumour, -grown.space_um))
@@ -215,12 +240,7 @@ def _fill(
     drawn = draw_vessels(spec, nodes, is_free=is_free)
     vessels = merge_patches(nodes.shape, drawn)
     free = np.minimum(free, -dsj)
-    inflamed = _inflame(spec, nodes, free_um=free, vessels=vessels)
-    follicles, germinal = place_lymphoid_follicles(
-        spec, nodes, free_um=np.minimum(free, -vessels.inside_um)
-    )
-    cuffs = np.minimum(cuff_vessels(spec, nodes, vessels=drawn), -vessels.inside_um - 1.0)
-    inflamed = np.maximum(inflamed, np.minimum(np.maximum(cuffs, follicles), free - 2.0))
+    inflamed, germinal = _infiltrate(spec, nodes, free_um=free, drawn=drawn, vessels=vessels)
     distances = (outline, surface, dej, dsj, tumour, inflamed)
     fineness = _fineness(
         layers,
@@ -231,7 +251,20 @@ def _fill(
     rng = np.random.default_rng([spec.seed, 11])
     patchy = smooth_noise(rng, nodes.places_um, wavelength_um=(130.0, 130.0))
     planes = (adnexa, vessels, *flow, fineness, patchy)
-    return Layout(spec, nodes, skin, *distances, *planes, grown, crater, germinal)
+    return Layout(spec, nodes, skin, *distances, *planes, grown, crater, germinal, groups, bundles)
+
+
+def _infiltrate(
+    spec: PhantomSpec, nodes: Nodes, *, free_um: Floats, drawn: list[Patch], vessels: Structures
+) -> tuple[Floats, Floats]:
+    """Signed distances to lymphocytes of every pattern, and to their germinal centres."""
+    inflamed = _inflame(spec, nodes, free_um=free_um, vessels=vessels)
+    follicles, germinal = place_lymphoid_follicles(
+        spec, nodes, free_um=np.minimum(free_um, -vessels.inside_um)
+    )
+    cuffs = np.minimum(cuff_vessels(spec, nodes, vessels=drawn), -vessels.inside_um - 1.0)
+    patterned = np.minimum(np.maximum(cuffs, follicles), free_um - 2.0)
+    return np.maximum(inflamed, patterned), germinal
 
 
 def _tilt(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None) -> Floats | None:

@@ -3,19 +3,24 @@
 1. `junction_um` gives the junctions as curves on the slide, straight from their formula.
 2. `measure_truth` takes areas and depths from the exact geometry: every other pixel of the
    label plane, with depth as Euclidean distance to the curves.
-3. `truth_to_json` and `coarsen_labels` prepare truth for files and for a working mpp.
+3. `take_truth` adds what `columns` and `census` know: thickness, nests, follicles.
+4. `truth_to_json` and `coarsen_labels` prepare truth for files and for a working mpp.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES, TUMOUR
+from wsi_pipeline.phantom.census import Table, list_follicles, list_nests
+from wsi_pipeline.phantom.columns import measure_columns, read_columns
 from wsi_pipeline.phantom.frame import Points
 from wsi_pipeline.phantom.noise import Bytes
 from wsi_pipeline.phantom.nuclei import Cell, Nuclei
@@ -34,7 +39,14 @@ DEPTH_NAMES = (
     "dermis_um",
     "occupancy_profile",
     "dsj_in_section",
+    "depth_p995_um",
+    "relative_depth_p995",
+    "top_bottom_log2",
+    "tumour_in_window_fraction",
 )
+# Smaller pieces of tumour are left out of percentiles of depth, µm².
+SPECK_UM2 = 500.0
+BALANCE_MOST = 10.0
 
 
 def junction_um(layout: Layout, name: Literal["dej", "dsj", "envelope", "surface"]) -> Points:
@@ -55,6 +67,43 @@ def junction_um(layout: Layout, name: Literal["dej", "dsj", "envelope", "surface
     tall, wide = (n * layout.spec.mpp for n in layout.nodes.frame.shape)
     inside &= (slide_um >= 0).all(axis=1) & (slide_um < [tall, wide]).all(axis=1)
     return slide_um[inside]
+
+
+def take_truth(
+    layout: Layout, labels: Bytes, *, nuclei: Nuclei
+) -> tuple[dict[str, Any], tuple[Table, Table, Table]]:
+    """Take every true value, and the tables of nests, follicles and columns.
+
+    Returns
+    -------
+    tuple
+        What `measure_truth` gives together with the values of `measure_columns` and the counts
+        of nests and follicles; then the three tables.
+    """
+    truth = measure_truth(layout, labels, nuclei=nuclei)
+    step = max(1, round(SAMPLE_UM / layout.spec.mpp))
+    coarse = coarsen_labels(labels, step)
+    columns = read_columns(layout, coarse == TUMOUR, mpp=step * layout.spec.mpp)
+    nests = list_nests(labels, mpp=layout.spec.mpp)
+    shown = np.minimum(layout.outline_um, layout.below_surface_um)
+    follicles = list_follicles(layout.groups, layout.nodes, shown_um=shown)
+    truth |= measure_columns(layout, coarse, columns=columns)
+    truth |= _count_things(layout, nests, follicles, tissue_mm2=truth["tissue_mm2"])
+    return truth, (nests, follicles, columns)
+
+
+def _count_things(
+    layout: Layout, nests: Table, follicles: Table, *, tissue_mm2: float
+) -> dict[str, Any]:
+    """Counts of nests and follicles; follicles per area only where they are cut across."""
+    across = layout.spec.section == "horizontal" and tissue_mm2 > 0
+    return {
+        "nests": len(nests),
+        "nest_area_median_um2": float(np.median(nests["area_um2"])) if len(nests) else None,
+        "follicles": len(follicles),
+        "follicular_units": len(np.unique(follicles["unit"])),
+        "follicles_per_mm2": len(follicles) / tissue_mm2 if across else None,
+    }
 
 
 def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str, Any]:
@@ -98,6 +147,7 @@ def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str,
         "area_mm2": dict(zip(CLASS_NAMES, area_mm2.tolist(), strict=True)),
         "tissue_mm2": float(area_mm2[1:].sum()),
         "tumour_mm2": float(area_mm2[TUMOUR]),
+        "tumour_tissue_fraction": float(area_mm2[TUMOUR] / max(1e-12, area_mm2[1:].sum())),
         "dermal_compartment_mm2": float(compartment.sum() * (step * spec.mpp) ** 2 / 1e6),
         "infiltration_fraction": float(tumour.sum() / max(1, compartment.sum())),
         **_measure_depth(layout, coarse, compartment=compartment, step=step),
@@ -185,18 +235,23 @@ def _measure_depth(
     rows, columns = rows * stride, columns * stride
     places = _places(layout, (rows, columns), step=step).T
     is_tumour = coarse[rows, columns] == TUMOUR
+    large = _without_specks(coarse, pixel_um2=(step * layout.spec.mpp) ** 2)[rows, columns]
     envelope, dsj = _distance(skin, skin.envelope_um), _distance(skin, skin.dsj_um)
     upper, lower = envelope(places), -dsj(places)
     relative = np.maximum(upper / (upper + lower), 0.0)
     shown = np.abs(skin.x_um) < skin.half_width_um
     values = (
         _largest(_distance(skin, skin.dej_um)(places[is_tumour])),
-        _largest(envelope(places[is_tumour])),
+        _largest(upper[is_tumour]),
         _largest(relative[is_tumour]),
         _largest(-relative[is_tumour], sign=-1),
         float(np.median(-dsj(np.stack([skin.x_um, skin.envelope_um], axis=-1)[shown]))),
         _profile(relative, is_tumour, in_compartment=compartment[rows, columns]),
         bool(len(junction_um(layout, "dsj"))),
+        _deep(upper, large),
+        _deep(np.where(lower < 0, 1.0, relative), large),
+        _balance(relative, is_tumour & compartment[rows, columns]),
+        _in_window(layout, places[large]),
     )
     return dict(zip(DEPTH_NAMES, values, strict=True))
 
@@ -210,6 +265,43 @@ def _distance(skin: Skin, curve_um: Points) -> Callable[[Points], Points]:
         return np.asarray(tree.query(places)[0] * np.where(above, -1.0, 1.0))
 
     return measure
+
+
+def _without_specks(coarse: Bytes, *, pixel_um2: float) -> NDArray[np.bool_]:
+    """Tumour in pieces of `SPECK_UM2` and more."""
+    pieces, count = ndimage.label(coarse == TUMOUR)
+    large = np.bincount(pieces.ravel(), minlength=count + 1) * pixel_um2 >= SPECK_UM2
+    large[0] = False
+    return np.asarray(large[pieces])
+
+
+def _deep(values: Points, where: NDArray[np.bool_]) -> float | None:
+    """The 99.5th percentile of the values marked."""
+    return float(np.percentile(values[where], 99.5)) if where.any() else None
+
+
+def _balance(relative: Points, is_tumour: NDArray[np.bool_]) -> float | None:
+    """Log2 of tumour in the upper half of the dermis over that in the lower."""
+    upper = int((relative[is_tumour] < 0.5).sum())
+    lower = int(is_tumour.sum()) - upper
+    if upper + lower == 0:
+        return None
+    if 0 in (upper, lower):
+        return BALANCE_MOST if upper else -BALANCE_MOST
+    return float(np.clip(math.log2(upper / lower), -BALANCE_MOST, BALANCE_MOST))
+
+
+def _in_window(layout: Layout, tumour: Points) -> float | None:
+    """Share of tumour on the normals of that part of the junction below which fat is shown."""
+    skin = layout.skin
+    if skin is None or not len(tumour):
+        return None
+    shown = np.ones(skin.x_um.shape, np.bool_)
+    for curve_um in (skin.envelope_um, skin.dsj_um):
+        slide_um = layout.nodes.frame.to_slide(skin.x_um, curve_um)
+        shown &= layout.nodes.read(np.maximum(layout.outline_um, layout.crater_um), slide_um) > 0
+    tree = cKDTree(np.stack([skin.x_um, skin.envelope_um], axis=-1))
+    return float(shown[tree.query(tumour)[1]].mean())
 
 
 def _largest(values: Points, *, sign: int = 1) -> float | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import (
+    Cell,
     Phantom,
     PhantomSpec,
     paint_phantom,
@@ -22,6 +23,7 @@ from wsi_pipeline.store import write_arrays
 
 __all__ = ["paint_slide", "sample_spec"]
 SCHEMA = "wsi_pipeline/phantom/1"
+TABLES = ("nuclei", "nests", "follicles", "columns")
 
 
 def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
@@ -33,8 +35,8 @@ def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
         What to paint.
     folder
         Where to write ``<name>.tiff``, ``<name>.truth.json`` (specification and true values)
-        and ``<name>.truth.zarr`` (label map, junctions, one row per nucleus,
-        codes of artefacts).
+        and ``<name>.truth.zarr`` (label map, junctions, codes of artefacts, and one row for
+        each nucleus, nest, follicle and column of the dermis).
     name
         File name without ending.
 
@@ -57,15 +59,21 @@ def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
         "spec": asdict(phantom.spec),
         "grid": Grid(phantom.labels.shape, phantom.spec.mpp).to_json(),
         "truth": truth_to_json(phantom.truth),
+        "cells": {cell.name.lower(): cell.value for cell in Cell},
         "provenance": provenance("phantom", settings={}),
     }
-    columns = phantom.nuclei.dtype.names or ()
+    tables = {name: getattr(phantom, name) for name in TABLES}
     arrays: dict[str, NDArray[Any]] = {
         "labels": phantom.labels,
         "dej_um": phantom.dej_um,
         "dsj_um": phantom.dsj_um,
         "artefacts": phantom.artefacts,
-        **{f"nuclei/{column}": phantom.nuclei[column] for column in columns},
+        "dej_envelope_um": phantom.envelope_um,
+        **{
+            f"{name}/{key}": table[key]
+            for name, table in tables.items()
+            for key in table.dtype.names
+        },
     }
     with whole(folder / f"{name}.truth.zarr") as partial:
         write_arrays(partial, arrays, attributes=about)
