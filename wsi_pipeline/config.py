@@ -140,7 +140,7 @@ class TrainSettings:
 
     seed: int = _setting(1, low=0)
     """Root of all chance: weights, phantoms, tiles, variation."""
-    phantoms: int = _setting(120, low=1, high=100_000)
+    phantoms: int = _setting(220, low=1, high=100_000)
     """Phantoms that tiles are drawn from."""
     validation_phantoms: int = _setting(12, low=1, high=10_000)
     """Further phantoms that decide when to stop."""
@@ -155,25 +155,25 @@ class TrainSettings:
     """Channels at most, so that the deep levels stay small in a file."""
     depth: int = _setting(4, low=1, high=6)
     """Levels below the finest plane: 4, folded by 2, see 215 px, 0.4 mm, to each side."""
-    tile_px: int = _setting(256, low=32, high=1024)
+    tile_px: int = _setting(320, low=32, high=1024)
     """Edge of a training tile, px."""
     margin_px: int = _setting(24, low=0, high=256)
     """Rim of a training tile that counts for nothing, px: the network sees no context there."""
-    batch: int = _setting(8, low=1, high=256)
+    batch: int = _setting(5, low=1, high=256)
     """Tiles per step."""
     precision: str = _setting("bfloat16", choices=("bfloat16", "float32"))
     """Numbers the convolutions are done in; weights and optimiser stay float32."""
-    steps: int = _setting(3000, low=1)
+    steps: int = _setting(5000, low=1)
     """Steps at most."""
-    learning_rate: float = _setting(2e-3, low=1e-6, high=1.0)
+    learning_rate: float = _setting(3e-3, low=1e-6, high=1.0)
     """Highest learning rate of AdamW."""
-    weight_decay: float = _setting(1e-4, low=0.0, high=1.0)
+    weight_decay: float = _setting(1e-3, low=0.0, high=1.0)
     """Weight decay of AdamW."""
-    average: float = _setting(0.99, low=0.0, high=0.99999)
+    average: float = _setting(0.995, low=0.0, high=0.99999)
     """How slowly the averaged weights follow, per step."""
-    validate_every: int = _setting(200, low=1)
+    validate_every: int = _setting(500, low=1)
     """Steps between validations, and between checkpoints."""
-    patience: int = _setting(5, low=1)
+    patience: int = _setting(8, low=1)
     """Validations without improvement after which training stops."""
 
 

@@ -36,7 +36,7 @@ def train_model(
         Model folder to write; the model's id is its name.  Phantoms, checkpoints and the log
         lie in ``<out>.training`` and let a killed run go on.
     workers
-        Processes that paint.
+        Cores to use: processes that paint, threads that learn.
     on_progress
         Called after each step.
 
@@ -50,6 +50,8 @@ def train_model(
     paint = partial(paint_fields, mpp=settings.mpp, folder=work / "phantoms", workers=workers)
     train = paint(range(settings.phantoms))
     held_out = paint(range(VALIDATION_SEED, VALIDATION_SEED + settings.validation_phantoms))
+    # Sums over threads round differently; the same number of them gives the same weights.
+    torch.set_num_threads(workers)
     torch.manual_seed(settings.seed)
     network = UNet(
         width=settings.width,
