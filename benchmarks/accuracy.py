@@ -11,7 +11,8 @@ One table per kind of evidence, model by model:
 (c) ``skin_fields``: balanced accuracy inside hand-drawn scribbles, and the share of tissue
     called tumour on these tumour-free fields;
 (d) ``skin_pas``: Dice of epidermis and dermis under another stain;
-(e) ``fat``: tiles of fat called subcutis, empty tiles called background.
+(e) ``fat``: tiles of fat called subcutis, empty tiles called background;
+(f) the novelty score on all of these, on glass and on pen (``novelty_accuracy.py``).
 
 The real images are for evaluation only: nothing may be trained, tuned or stopped on them.
 None of them is a scalp metastasis.  Parts whose folder is missing are left out.
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from novelty_accuracy import on_ood
 from phantom_accuracy import dice, on_phantoms, under_stress
 from PIL import Image
 from scipy import stats
@@ -43,8 +45,9 @@ from wsi_pipeline.classes import (
 )
 from wsi_pipeline.config import parse_config
 from wsi_pipeline.geometry import Grid
-from wsi_pipeline.segment import Segmenter, load_segmenter
+from wsi_pipeline.segment import ModelCard, Segmenter, load_segmenter
 from wsi_pipeline.stages.declared import Declared
+from wsi_pipeline.stages.fields import FIRST_TEST_SEED
 from wsi_pipeline.stages.inspect import inspect_slide
 from wsi_pipeline.stages.resources import find_model
 from wsi_pipeline.stages.segment import segment_whole
@@ -72,6 +75,14 @@ def segment_file(path: Path, segmenter: Segmenter, mpp: float | None) -> tuple[n
         grid = slide.grid.at_mpp(working_mpp(slide.grid.mpp, card))
     plan = plan_whole(grid, shape=TileShape(1024, card.halo_px, card.stride_px))
     return segment_whole(record, plan, segmenter), grid
+
+
+def read_file(path: Path, card: ModelCard, mpp: float | None) -> np.ndarray:
+    """RGB (Y, X, 3) of a whole image at the model's mpp."""
+    record = inspect_slide(path, declared=Declared(path.stem), mpp=mpp, config=parse_config({}))
+    with record.open() as slide:
+        grid = slide.grid.at_mpp(working_mpp(slide.grid.mpp, card))
+        return slide.read_region(grid.box, grid.mpp)
 
 
 def overlap(found: np.ndarray, wanted: np.ndarray) -> tuple[int, int, int]:
@@ -189,6 +200,19 @@ def main() -> None:
             print_lines(under_stress(labels_of))
         if options.data:
             print_real(segmenter, options.data)
+        print("(f) novelty")
+
+        def read(path: Path, mpp: float | None, card: ModelCard = segmenter.card) -> np.ndarray:
+            return read_file(path, card, mpp)
+
+        novelty = on_ood(
+            segmenter,
+            options.data,
+            read_file=read,
+            first_seed=FIRST_TEST_SEED,
+            pas_mpp=PAS_MPP,
+        )
+        print_lines(novelty)
 
 
 def print_real(segmenter: Segmenter, data: Path) -> None:

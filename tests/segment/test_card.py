@@ -92,6 +92,60 @@ def test_a_wrong_field_is_named(tmp_path: Path, change: tuple[str, str], message
         read_card(write_card(tmp_path / "m", change=change))
 
 
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("[calibration]\n", "'calibration.temperature' must be a number from 0.05 to 20"),
+        ("[calibration]\ntemperature = 0\n", "'calibration.temperature'"),
+        ("[calibration]\ntemperature = 21\n", "'calibration.temperature'"),
+        ("[calibration]\ntemperature = nan\n", "'calibration.temperature'"),
+        ("[calibration]\ntemperature = inf\n", "'calibration.temperature'"),
+        ("[calibration]\ntemperature = true\n", "'calibration.temperature'"),
+        ('[calibration]\ntemperature = "1"\n', "'calibration.temperature'"),
+        ("[novelty]\n", "'novelty.file' must be a text"),
+        ('[novelty]\nfile = "../n"\nsha256 = "0"\n', "'novelty.file' must be a file name"),
+        ("[novelty]\nlimit = 0.0\n", "'novelty.limit' must be a number above zero"),
+        ("[novelty]\nlimit = inf\n", "'novelty.limit' must be a number above zero"),
+        ("[novelty]\nquantile = 1.0\n", "'novelty.quantile' must be a share"),
+        ("[novelty]\nquantile = 0.4\n", "'novelty.quantile' must be a share"),
+    ],
+)
+def test_a_wrong_calibration_or_novelty_is_named(tmp_path: Path, extra: str, message: str) -> None:
+    with pytest.raises(ModelMismatchError, match=message):
+        read_card(write_card(tmp_path / "m", extra=extra))
+
+
+def test_only_a_unet_can_have_statistics_of_novelty(tmp_path: Path) -> None:
+    with pytest.raises(ModelMismatchError, match="needs the deepest plane of a builtin 'unet'"):
+        read_card(
+            write_card(
+                tmp_path / "m", extra="[novelty]\n", change=('"unet"', '"colour-deconvolution"')
+            )
+        )
+
+
+def test_a_card_without_calibration_has_a_temperature_of_one(tmp_path: Path) -> None:
+    card = read_card(write_card(tmp_path / "m"))
+    assert (card.temperature, card.novelty) == (1.0, None)
+    hot = read_card(write_card(tmp_path / "h", extra="[calibration]\ntemperature = 2\n"))
+    assert hot.temperature == 2.0
+    assert hot.to_json()["temperature"] == 2.0
+
+
+def test_the_fingerprint_covers_calibration_and_statistics(tmp_path: Path) -> None:
+    """The statistics through their checksum, which the card states."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "n").write_bytes(b"1")
+    table = '[novelty]\nfile = "n"\nsha256 = "{}"\nquantile = 0.99\nlimit = 1.5\n'
+    prints = set()
+    for content, heat in ((b"1", "1.5"), (b"1", "1.6"), (b"2", "1.5")):
+        (tmp_path / "m" / "n").write_bytes(content)
+        stated = table.format(hashlib.sha256(content).hexdigest())
+        extra = f"[calibration]\ntemperature = {heat}\n{stated}"
+        prints.add(read_card(write_card(tmp_path / "m", extra=extra)).sha256)
+    assert len(prints) == 3
+
+
 def test_reading_a_card_does_not_load_torch() -> None:
     code = "import sys, wsi_pipeline.segment.card; print('torch' in sys.modules)"
     output = subprocess.run(

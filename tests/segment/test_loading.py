@@ -39,6 +39,26 @@ def test_probabilities_have_the_tiles_shape_and_sum_to_one(model: Path) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
 
 
+def softened(model: Path, folder: Path, temperature: float) -> Path:
+    shutil.copytree(model, folder)
+    with (folder / "model.toml").open("a") as card:
+        card.write(f"\n[calibration]\ntemperature = {temperature}\n")
+    return folder
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_the_temperature_softens_probabilities_and_changes_no_label(
+    model: Path, tmp_path: Path, temperature: float
+) -> None:
+    plain = load_segmenter(model, device="cpu")(random_tile())
+    soft = load_segmenter(softened(model, tmp_path / "m", temperature), device="cpu")(random_tile())
+    np.testing.assert_array_equal(soft.argmax(axis=0), plain.argmax(axis=0))
+    powers = plain.astype(np.float64) ** (1.0 / temperature)
+    np.testing.assert_allclose(soft, powers / powers.sum(axis=0), atol=1e-5)
+    assert (soft.max(axis=0) > plain.max(axis=0)).any() == (temperature < 1.0)
+    assert (soft.max(axis=0) < plain.max(axis=0)).any() == (temperature > 1.0)
+
+
 def test_the_same_tile_gives_the_same_probabilities(model: Path) -> None:
     one, two = load_segmenter(model, device="cpu"), load_segmenter(model, device="cpu")
     np.testing.assert_array_equal(one(random_tile()), two(random_tile()))

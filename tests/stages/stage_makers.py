@@ -66,6 +66,21 @@ def write_unet(folder: Path) -> Path:
     return folder
 
 
+def write_scoring_unet(folder: Path, *, limit: float = 1.0) -> Path:
+    """The same U-Net with statistics of novelty: distances from a point no ReLU reaches."""
+    write_unet(folder)
+    channels = 4 << UNET_DEPTH
+    statistics = {"mean": torch.full((channels,), -0.01), "whitening": 100 * torch.eye(channels)}
+    save_file(statistics, folder / "novelty.safetensors")
+    sha256 = hashlib.sha256((folder / "novelty.safetensors").read_bytes()).hexdigest()
+    with (folder / "model.toml").open("a", encoding="utf-8") as card:
+        card.write(
+            f'\n[novelty]\nfile = "novelty.safetensors"\nsha256 = "{sha256}"\n'
+            f"quantile = 0.99\nlimit = {limit}\n"
+        )
+    return folder
+
+
 def settings(**segment: Any) -> Config:
     """Small tiles on the processor."""
     return parse_config(

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.segment import load_segmenter
+from wsi_pipeline.segment.scored import ScoredUNet
+from wsi_pipeline.segment.unet import UNet
+from wsi_pipeline.stages.calibrate import calibrate
 from wsi_pipeline.stages.fields import FIRST_TEST_SEED, VALIDATION_SEED, Field
 from wsi_pipeline.stages.train import draw_batch, train_model
+from wsi_pipeline.train.loop import normalised
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +46,16 @@ def test_a_model_is_learnt_and_ready_to_run(tiny: Config, tmp_path: Path) -> Non
     assert not segmenter.card.is_baseline
     assert "No patient's tissue" in segmenter.card.training_data
     assert f"{result.score:.3f}" in (out / "CARD.md").read_text()
+    assert 0.05 <= segmenter.card.temperature <= 20.0
+    assert segmenter.card.novelty is not None
+    assert segmenter.card.novelty.limit > 1.0
+    stated = tomllib.loads((out / "model.toml").read_text())["calibration"]
+    assert stated["bins"] == 15
+    assert 0.0 <= stated["ece"] <= 1.0
+    assert f"temperature of {stated['temperature']}" in (out / "CARD.md").read_text()
     tile = np.full((64, 64, 3), 240, np.uint8)
     first = segmenter(tile)
+    assert segmenter.infer(tile).novelty is not None
     train_model(tiny, out=out, workers=1)
     np.testing.assert_array_equal(load_segmenter(out, device="cpu")(tile), first)
 
@@ -73,3 +88,41 @@ def test_seeds_for_testing_are_never_trained_on() -> None:
     largest = 100_000, 10_000  # of the settings
     assert largest[0] <= VALIDATION_SEED
     assert VALIDATION_SEED + largest[1] <= FIRST_TEST_SEED
+
+
+def test_the_median_of_held_out_tissue_is_one_and_its_limit_the_quantile() -> None:
+    """Fields of noise, so that the network finds all of them alike."""
+    rng = np.random.default_rng(0)
+
+    def field() -> tuple[np.ndarray, np.ndarray]:
+        rgb = rng.integers(0, 256, (160, 200, 3), dtype=np.uint8)
+        return rgb, np.ones((160, 200), np.uint8)
+
+    torch.manual_seed(1)
+    network = UNet(width=4, depth=2, classes=len(CLASS_NAMES)).eval()
+    held_out = [field() for _ in range(2)]
+    known = calibrate(network, training=[field() for _ in range(3)], held_out=held_out)
+    scored = ScoredUNet(network, **known.statistics)
+    scores = []
+    for rgb, _ in held_out:
+        wide = np.pad(rgb, ((24, 24), (24, 24), (0, 0)), mode="edge")
+        with torch.inference_mode():
+            plane = scored(normalised(torch.from_numpy(wide[None])))[1][0]
+        scores.append(plane[6:-6, 6:-6].ravel().numpy())
+    found = np.concatenate(scores)
+    assert np.median(found) == pytest.approx(1.0, abs=0.01)
+    assert np.mean(found <= known.limit) == pytest.approx(0.99, abs=0.002)
+    assert known.pixels == 2 * 32 * 40
+    # A network with random weights is right by chance: its probabilities must become as flat.
+    assert known.temperature > 1.0
+    assert known.ece < known.ece_before
+
+
+def test_glass_far_from_tissue_has_no_say_in_the_calibration() -> None:
+    torch.manual_seed(1)
+    network = UNet(width=4, depth=2, classes=len(CLASS_NAMES)).eval()
+    rgb = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    labels = np.zeros((160, 160), np.uint8)
+    labels[80:120, 40:80] = 2
+    known = calibrate(network, training=[(rgb, labels)], held_out=[(rgb, labels)])
+    assert known.pixels == 8 * 8

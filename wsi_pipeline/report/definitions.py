@@ -125,6 +125,7 @@ FLAG_TEXTS: dict[str, str] = {
     "tissue_small": "there is little tissue",
     "touches_edge": "tissue reaches the edge of what was scanned",
     "tumour_tiny": "very little tumour was segmented",
+    "unlike_training": "much of the tissue is unlike what the model learnt from",
     "window_partial": "part of the tumour lies outside the window where both junctions are known",
 }
 """Meaning of each quality flag, as a clause."""

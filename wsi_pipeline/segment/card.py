@@ -2,7 +2,8 @@
 
 1. A model is a folder with a ``model.toml``, its weights, and a ``CARD.md`` for people.
 2. `read_card` parses the file into a frozen `ModelCard` and checks everything that can be
-   checked without loading the network: fields, classes, numbers, the weights' checksum.
+   checked without loading the network: fields, classes, numbers, checksums of weights and of
+   the statistics of novelty.
 """
 
 from __future__ import annotations
@@ -21,6 +22,26 @@ from wsi_pipeline.errors import ModelMismatchError
 CARD_NAME = "model.toml"
 _TEXT = ("id", "version", "licence", "training_data", "intended_use", "limits")
 _LOADERS = ("builtin", "torch-export")
+_TEMPERATURES = (0.05, 20.0)
+"""Beyond, probabilities would all but be 0 and 1, or all alike: a mistake, not a calibration."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoveltyCard:
+    """How a model tells tissue unlike what it was trained on.
+
+    Parameters
+    ----------
+    file, sha256
+        Statistics of the deepest plane's channels inside the model's folder, and their checksum.
+    quantile, limit
+        The score that this share of the held-out tissue stays below.
+    """
+
+    file: str
+    sha256: str
+    quantile: float
+    limit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,11 @@ class ModelCard:
         Plain words for the reader of a report.
     never_called
         Classes that the model cannot call; their absence from a label map says nothing.
+    temperature
+        Logits are divided by it before the softmax (Guo et al. 2017, arXiv:1706.04599); 1 for a
+        model that was not calibrated.
+    novelty
+        How unlike its training data a place is; None for a model that cannot say.
     """
 
     folder: Path
@@ -68,6 +94,8 @@ class ModelCard:
     limits: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     never_called: tuple[str, ...] = ()
+    temperature: float = 1.0
+    novelty: NoveltyCard | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -81,7 +109,10 @@ class ModelCard:
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of card and weights together: what provenance records."""
+        """Fingerprint of card and weights together: what provenance records.
+
+        The card names the checksum of the statistics of novelty, so these are covered too.
+        """
         digest = hashlib.sha256((self.folder / CARD_NAME).read_bytes())
         digest.update((self.weights_sha256 or "").encode())
         return digest.hexdigest()
@@ -99,6 +130,7 @@ class ModelCard:
             "intended_use": self.intended_use,
             "limits": self.limits,
             "never_called": list(self.never_called),
+            "temperature": self.temperature,
         }
 
 
@@ -125,7 +157,10 @@ def read_card(folder: Path) -> ModelCard:
     if faults:
         raise ModelMismatchError(f"{path}: " + "; ".join(faults))
     card = _card(folder, raw)
-    _check_weights(card)
+    if card.weights_file is not None:
+        _check_file(card, card.weights_file, what="weights", sha256=card.weights_sha256)
+    if card.novelty is not None:
+        _check_file(card, card.novelty.file, what="novelty", sha256=card.novelty.sha256)
     return card
 
 
@@ -140,6 +175,21 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
     ]
     if raw.get("classes") != list(CLASS_NAMES):
         faults.append(f"'classes' must be {', '.join(CLASS_NAMES)}, in this order")
+    never_called = raw.get("never_called", [])
+    if not isinstance(never_called, list) or any(name not in CLASS_NAMES for name in never_called):
+        faults.append(f"'never_called' must be a list of classes: {', '.join(CLASS_NAMES)}")
+    faults += _loader_faults(raw)
+    faults += _normalisation_faults(_table(raw, "normalisation"))
+    faults += [f for name in ("weights", "novelty") if name in raw for f in _file_faults(raw, name)]
+    if "calibration" in raw:
+        faults += _calibration_faults(_table(raw, "calibration"))
+    if "novelty" in raw:
+        faults += _novelty_faults(raw)
+    return faults
+
+
+def _loader_faults(raw: Mapping[str, Any]) -> list[str]:
+    faults = []
     if raw.get("loader") not in _LOADERS:
         faults.append(f"'loader' must be one of {', '.join(_LOADERS)}")
     if raw.get("loader") == "torch-export" and "weights" not in raw:
@@ -148,12 +198,6 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
         _table(raw, "architecture").get("name"), str
     ):
         faults.append("a builtin model needs an [architecture] table with a 'name'")
-    never_called = raw.get("never_called", [])
-    if not isinstance(never_called, list) or any(name not in CLASS_NAMES for name in never_called):
-        faults.append(f"'never_called' must be a list of classes: {', '.join(CLASS_NAMES)}")
-    faults += _normalisation_faults(_table(raw, "normalisation"))
-    if "weights" in raw:
-        faults += _weights_faults(_table(raw, "weights"))
     return faults
 
 
@@ -168,14 +212,34 @@ def _normalisation_faults(normalisation: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _weights_faults(weights: Mapping[str, Any]) -> list[str]:
+def _file_faults(raw: Mapping[str, Any], table: str) -> list[str]:
+    named = _table(raw, table)
     faults = [
-        f"'weights.{name}' must be a text"
+        f"'{table}.{name}' must be a text"
         for name in ("file", "sha256")
-        if not isinstance(weights.get(name), str)
+        if not isinstance(named.get(name), str)
     ]
-    if not faults and Path(weights["file"]).name != weights["file"]:
-        faults.append("'weights.file' must be a file name inside the model's folder")
+    if not faults and Path(named["file"]).name != named["file"]:
+        faults.append(f"'{table}.file' must be a file name inside the model's folder")
+    return faults
+
+
+def _calibration_faults(calibration: Mapping[str, Any]) -> list[str]:
+    low, high = _TEMPERATURES
+    temperature: Any = calibration.get("temperature")
+    if _is_number(temperature) and low <= temperature <= high:
+        return []
+    return [f"'calibration.temperature' must be a number from {low:g} to {high:g}"]
+
+
+def _novelty_faults(raw: Mapping[str, Any]) -> list[str]:
+    novelty, faults = _table(raw, "novelty"), []
+    if raw.get("loader") != "builtin" or _table(raw, "architecture").get("name") != "unet":
+        faults.append("[novelty] needs the deepest plane of a builtin 'unet'")
+    if not _is_number(novelty.get("limit")) or novelty["limit"] <= 0:
+        faults.append("'novelty.limit' must be a number above zero")
+    if not _is_number(novelty.get("quantile")) or not 0.5 <= novelty["quantile"] < 1:
+        faults.append("'novelty.quantile' must be a share from 0.5 to below 1")
     return faults
 
 
@@ -222,22 +286,30 @@ def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
         weights_file=weights.get("file"),
         weights_sha256=weights.get("sha256"),
         never_called=tuple(raw.get("never_called", ())),
+        temperature=float(_table(raw, "calibration").get("temperature", 1.0)),
+        novelty=_novelty(_table(raw, "novelty")),
     )
 
 
-def _check_weights(card: ModelCard) -> None:
-    """Compare the weights with the checksum in the card before anything opens them."""
-    if card.weights_path is None:
-        return
+def _novelty(table: Mapping[str, Any]) -> NoveltyCard | None:
+    if not table:
+        return None
+    quantile, limit = float(table["quantile"]), float(table["limit"])
+    return NoveltyCard(table["file"], table["sha256"], quantile, limit)
+
+
+def _check_file(card: ModelCard, name: str, *, what: str, sha256: str | None) -> None:
+    """Compare a file with the checksum in the card before anything opens it."""
+    path = card.folder / name
     try:
-        with card.weights_path.open("rb") as file:
+        with path.open("rb") as file:
             actual = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as fault:
         raise ModelMismatchError(
-            f"model '{card.id}': weights {card.weights_path} cannot be read ({fault.strerror})"
+            f"model '{card.id}': {what} {path} cannot be read ({fault.strerror})"
         ) from fault
-    if actual != card.weights_sha256:
+    if actual != sha256:
         raise ModelMismatchError(
-            f"model '{card.id}': {card.weights_path.name} has sha256 {actual}, the card says "
-            f"{card.weights_sha256}; fetch the weights again or correct the card"
+            f"model '{card.id}': {path.name} has sha256 {actual}, the card says {sha256}; fetch "
+            f"the {what} again or correct the card"
         )

@@ -11,6 +11,7 @@ The result is a plain callable, so the rest of the pipeline knows nothing of tor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,36 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
 from wsi_pipeline.segment.card import ModelCard, read_card
 from wsi_pipeline.segment.colour import ColourDeconvolution
+from wsi_pipeline.segment.scored import ScoredUNet, load_scored
 from wsi_pipeline.segment.unet import UNet
 
 _NETWORK_FAULTS = (
     RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError, AssertionError,
 )  # fmt: skip
 """What a network raises that was not made for an RGB tile, or that returns no tensor."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileResult:
+    """What a model says of one tile.
+
+    Parameters
+    ----------
+    probabilities : (C, Y, X) float32
+        They sum to one at each pixel.
+    novelty : (Y / stride, X / stride) float32
+        How unlike the training data each position of the deepest plane is; 1 is the median of
+        held-out phantom tissue.  None from a model that cannot tell.
+    """
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
 
 
 class Segmenter:
@@ -40,7 +59,8 @@ class Segmenter:
     card
         What the network needs.
     network
-        Module from normalised RGB (1, 3, Y, X) to logits (1, C, Y, X).
+        Module from normalised RGB (1, 3, Y, X) to logits (1, C, Y, X); a `ScoredUNet` also scores
+        how unlike its training data they are.
     device
         ``cpu`` or ``cuda``.
     """
@@ -52,9 +72,13 @@ class Segmenter:
         self._mean = torch.tensor(card.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(card.std, device=self.device).view(1, 3, 1, 1)
 
-    @torch.inference_mode()
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities of one tile.
+        """Class probabilities (C, Y, X) of one tile, see `infer`."""
+        return self.infer(rgb).probabilities
+
+    @torch.inference_mode()
+    def infer(self, rgb: NDArray[np.uint8]) -> TileResult:
+        """Class probabilities of one tile, and how unlike the training data it is, in one pass.
 
         Parameters
         ----------
@@ -63,8 +87,8 @@ class Segmenter:
 
         Returns
         -------
-        (C, Y, X) float32
-            Probabilities that sum to one at each pixel, all of them finite.
+        TileResult
+            All numbers are finite.
 
         Raises
         ------
@@ -76,15 +100,25 @@ class Segmenter:
         scaled = tile.permute(2, 0, 1)[None].to(torch.float32) / 255.0
         # Channels last costs nothing here and makes convolutions 1.6 times faster on CPUs.
         normal = ((scaled - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-        probabilities = self._network(normal).float().softmax(dim=1)[0].cpu()
+        logits, scores = self._run(normal)
+        # Divided by the temperature, which changes no order among classes.
+        probabilities = (logits.float() / self.card.temperature).softmax(dim=1)[0].cpu()
         # Each lies in [0, 1] or is NaN, so that their sum tells (0.1 ms for 512 × 512 px).
         if not probabilities.sum().isfinite():
             raise ModelMismatchError(
                 f"model '{self.card.id}' gives no finite probabilities for a tile of "
                 f"{rgb.shape[0]} × {rgb.shape[1]} px; check its weights and 'normalisation'"
             )
-        result: NDArray[np.float32] = probabilities.numpy()
-        return result
+        return TileResult(
+            probabilities.numpy(), None if scores is None else scores[0].float().cpu().numpy()
+        )
+
+    def _run(self, normal: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and scores if the network gives any."""
+        if isinstance(self._network, ScoredUNet):
+            logits, scores = self._network(normal)
+            return logits, scores
+        return self._network(normal), None
 
 
 def load_segmenter(folder: Path, *, device: str = "auto") -> Segmenter:
@@ -163,8 +197,16 @@ def _builtin(card: ModelCard) -> nn.Module:
                 f"model '{card.id}': {card.weights_path.name} does not fit the architecture "
                 f"'{card.architecture}': {fault}"
             ) from fault
+    whole = _with_novelty(card, network)
     # Module.to takes a memory format, but torch's own stubs leave that overload out.
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return whole.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _with_novelty(card: ModelCard, network: nn.Module) -> nn.Module:
+    """Network that also scores, if its card has statistics for that."""
+    if card.novelty is None or not isinstance(network, UNet):
+        return network
+    return load_scored(network, card.folder / card.novelty.file, model=card.id)
 
 
 def _check_reach(card: ModelCard, network: ColourDeconvolution | UNet) -> None:

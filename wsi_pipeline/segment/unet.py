@@ -63,6 +63,7 @@ class UNet(nn.Module):
         self.depth, self.fold = depth, fold
         self.folded = nn.PixelUnshuffle(fold)
         self.unfolded = nn.PixelShuffle(fold)
+        self.deepest_channels = widths[-1]
         self.pool = nn.MaxPool2d(2)
         self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
         self.head = nn.Conv2d(widths[0], classes * fold**2, 1)
@@ -79,15 +80,20 @@ class UNet(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Logits of normalised RGB."""
+        return self.with_deepest(rgb)[0]
+
+    def with_deepest(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of normalised RGB, and the deepest plane on the way (one position per stride)."""
         skips: list[Tensor] = []
         plane = self.down[0](self.folded(rgb))
         for block in self.down[1:]:
             skips.append(plane)
             plane = block(self.pool(plane))
+        deepest = plane
         for block in self.up:
             plane = block(torch.cat((self.enlarge(plane), skips.pop()), dim=1))
         logits: Tensor = self.unfolded(self.head(plane))
-        return logits
+        return logits, deepest
 
 
 def receptive_halo_px(depth: int, *, fold: int = 1) -> int:

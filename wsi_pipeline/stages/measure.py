@@ -8,6 +8,7 @@ from typing import Any
 
 from wsi_pipeline.config import Config
 from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.segment.novelty import Novelty, flag_novelty
 from wsi_pipeline.stages.artefacts import provenance, used_settings, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.tile import read_tiled
@@ -51,7 +52,8 @@ def measure_segmentation(
         settings=config.measure,
         never_called=tuple(store.attributes["model"]["never_called"]),
     )
-    numbers = measured.to_json()
+    # Segmentations of earlier versions do not say it.
+    numbers, novelty = measured.to_json(), store.attributes.get("novelty")
     write_json(
         out,
         {
@@ -60,7 +62,8 @@ def measure_segmentation(
             "declared": {"section": record.declared.section},
             "values": numbers["values"],
             "sections": numbers["sections"],
-            "flags": _joined(tiled.flags, numbers["flags"]),
+            "novelty": novelty,
+            "flags": _joined(tiled.flags, [*_novelty_flags(novelty), *numbers["flags"]]),
             "model": store.attributes["model"],
             "provenance": {
                 **provenance("measure", settings=used_settings(config, "measure")),
@@ -73,6 +76,11 @@ def measure_segmentation(
             },
         },
     )
+
+
+def _novelty_flags(novelty: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Flag of a slide that is unlike what the model was trained on."""
+    return [flag.to_json() for flag in flag_novelty(Novelty(**novelty))] if novelty else []
 
 
 def _joined(

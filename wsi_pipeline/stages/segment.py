@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
 from wsi_pipeline.segment import ModelCard, Segmenter, limit_threads, load_segmenter, read_card
+from wsi_pipeline.segment.novelty import novelty_of_tissue, summarise_novelty
 from wsi_pipeline.slide import Slide, open_slide
 from wsi_pipeline.stages.artefacts import provenance, used_settings, whole
 from wsi_pipeline.stages.inspect import SlideRecord
@@ -67,15 +69,19 @@ class SegmentTile:
     store_path: Path
     grid: Grid
 
-    def __call__(self, tile: Tile) -> int:
-        """Segment one tile; return the number of pixels decided."""
+    def __call__(self, tile: Tile) -> NDArray[np.float32]:
+        """Segment one tile; return how unlike training its tissue is, position by position.
+
+        One number per stride of the network; none from a model that does not score.
+        """
         slide = _slide(self.slide_path, self.slide_mpp, self.backend, _stamp(self.slide_path))
         segmenter = _segmenter(self.model_folder, self.device, self.model_sha256)
         tiled = _tiled(self.tiles_path, _stamp(self.tiles_path))
         # Tiles run side by side; sums split over threads would depend on how many there are.
         limit_threads(1)
         rgb = slide.read_region(tile.read, self.grid.mpp)
-        probabilities = quantise(segmenter(rgb)[(slice(None), *tile.keep)])
+        result = segmenter.infer(rgb)
+        probabilities = quantise(result.probabilities[(slice(None), *tile.keep)])
         tissue = tissue_within(
             tile.write,
             grid=self.grid,
@@ -88,7 +94,9 @@ class SegmentTile:
             probabilities=probabilities,
             labels=label_map(probabilities, tissue=tissue),
         )
-        return tile.write.area_px
+        if result.novelty is None:
+            return np.empty(0, np.float32)
+        return novelty_of_tissue(result.novelty, read=tile.read, write=tile.write, tissue=tissue)
 
 
 def segment_slide(
@@ -152,7 +160,7 @@ def segment_slide(
             store_path=partial.resolve(),
             grid=plan.grid,
         )
-        cover_plane(
+        scores = cover_plane(
             job,
             plan,
             scheduler=config.segment.scheduler,
@@ -161,7 +169,11 @@ def segment_slide(
         )
         _write_pyramid(partial, workers)
         Segmentation(partial, mode="r+").annotate(
-            {"tiles": len(plan), "run_seconds": round(time.perf_counter() - start, 2)}
+            {
+                "tiles": len(plan),
+                "novelty": _novelty(scores, card),
+                "run_seconds": round(time.perf_counter() - start, 2),
+            }
         )
 
 
@@ -270,6 +282,13 @@ def _attributes(record: SlideRecord, card: ModelCard, config: Config) -> dict[st
             "segment", settings=used_settings(config, "slide", "tiling", "segment", "store")
         ),
     }
+
+
+def _novelty(scores: Sequence[NDArray[np.float32]], card: ModelCard) -> dict[str, Any] | None:
+    """How unlike training the slide is; None where the model cannot tell."""
+    if card.novelty is None:
+        return None
+    return summarise_novelty(np.concatenate(scores), card=card.novelty).to_json()
 
 
 def _write_pyramid(path: Path, workers: int) -> None:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, TrainSettings
 from wsi_pipeline.segment.card import CARD_NAME
 from wsi_pipeline.segment.unet import UNet
-from wsi_pipeline.stages.artefacts import whole, write_text
+from wsi_pipeline.stages.artefacts import file_sha256, whole, write_text
+from wsi_pipeline.stages.calibrate import LIMIT_QUANTILE, Calibration, Sample, calibrate, reach_px
 from wsi_pipeline.stages.fields import VALIDATION_SEED, Field, paint_fields
 from wsi_pipeline.train import Fit, Progress, augment, fit, mean_dice, window_px
+from wsi_pipeline.train.calibrate import BINS
+from wsi_pipeline.train.checkpoint import write_tensors
 from wsi_pipeline.train.loop import Batch, normalised
+
+_FAMILIAR_WINDOWS, _FAMILIAR_PX = 64, 512
+"""Windows (not more than phantoms), and their edge within the margin, from which it is learnt what
+is familiar: some 10,000 positions of tissue at a stride of 32 px."""
 
 
 def train_model(
@@ -68,7 +76,13 @@ def train_model(
         folder=work / "run",
         on_progress=on_progress,
     )
-    _write_model(out, result, network, settings=settings)
+    network.load_state_dict(load_file(result.weights))
+    calibration = calibrate(
+        network,
+        training=familiar_windows(train, network, settings=settings),
+        held_out=[(field.rgb, field.labels) for field in held_out],
+    )
+    _write_model(out, result, network, settings=settings, calibration=calibration)
     return result
 
 
@@ -81,6 +95,17 @@ def draw_batch(fields: Sequence[Field], step: int, *, settings: TrainSettings) -
         augment(window.rgb, window.labels, edge_px=settings.tile_px, rng=rng) for window in windows
     ]
     return np.stack([rgb for rgb, _ in varied]), np.stack([labels for _, labels in varied])
+
+
+def familiar_windows(
+    fields: Sequence[Field], network: UNet, *, settings: TrainSettings
+) -> Iterator[Sample]:
+    """Windows drawn and varied as in training, with room for the margin that is left out."""
+    edge_px = 2 * reach_px(network) + _FAMILIAR_PX // network.stride_px * network.stride_px
+    wide = replace(settings, tile_px=edge_px, batch=1)
+    for step in range(min(_FAMILIAR_WINDOWS, len(fields))):
+        rgb, labels = draw_batch(fields, step, settings=wide)
+        yield rgb[0], labels[0]
 
 
 def validate(fields: Sequence[Field], network: torch.nn.Module, *, stride_px: int) -> float:
@@ -116,9 +141,14 @@ def _cut(plane: NDArray[np.uint8], top: int, left: int, *, edge: int) -> NDArray
     return plane[np.ix_(rows, columns)]
 
 
-def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettings) -> None:
+def _write_model(
+    out: Path, result: Fit, network: UNet, *, settings: TrainSettings, calibration: Calibration
+) -> None:
     """Write the weights, the card that names them, and its text for people."""
     weights = result.weights.read_bytes()
+    with whole(out / "weights.safetensors") as unfinished:
+        unfinished.write_bytes(weights)
+    write_tensors(out / "novelty.safetensors", calibration.statistics, header={})
     card = _CARD.format(
         id=json.dumps(out.name),
         classes=json.dumps(CLASS_NAMES),
@@ -131,9 +161,9 @@ def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettin
         most=settings.most,
         fold=settings.fold,
         sha256=hashlib.sha256(weights).hexdigest(),
+        novelty_sha256=file_sha256(out / "novelty.safetensors"),
+        **_numbers(calibration),
     )
-    with whole(out / "weights.safetensors") as unfinished:
-        unfinished.write_bytes(weights)
     write_text(out / CARD_NAME, card)
     text = _CARD_TEXT.format(
         id=out.name,
@@ -141,8 +171,23 @@ def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettin
         steps=result.steps,
         score=result.score,
         settings=json.dumps(asdict(settings), indent=1),
+        phantoms=settings.validation_phantoms,
+        **_numbers(calibration),
     )
     write_text(out / "CARD.md", text)
+
+
+def _numbers(calibration: Calibration) -> dict[str, float]:
+    """What both cards say of probabilities and novelty."""
+    return {
+        "temperature": round(calibration.temperature, 4),
+        "bins": BINS,
+        "ece_before": round(calibration.ece_before, 4),
+        "ece": round(calibration.ece, 4),
+        "pixels": calibration.pixels,
+        "quantile": LIMIT_QUANTILE,
+        "limit": round(calibration.limit, 4),
+    }
 
 
 def _training_data(settings: TrainSettings) -> str:
@@ -179,6 +224,18 @@ std = [0.25, 0.25, 0.25]
 [weights]
 file = "weights.safetensors"
 sha256 = "{sha256}"
+
+[calibration]
+temperature = {temperature}
+bins = {bins}
+ece_before = {ece_before}
+ece = {ece}
+
+[novelty]
+file = "novelty.safetensors"
+sha256 = "{novelty_sha256}"
+quantile = {quantile}
+limit = {limit}
 """
 _CARD_TEXT = """\
 # {id}
@@ -190,6 +247,17 @@ _CARD_TEXT = """\
 After {steps} steps the mean Dice over the classes of the held-out phantoms was {score:.3f}.
 Phantoms prove software and geometry, not accuracy on patients' slides; `benchmarks/accuracy.py`
 judges a model on phantoms kept for testing and on real images.
+
+**Calibration.** Logits are divided by a temperature of {temperature}, which minimises the
+negative log-likelihood of {pixels} pixels in and around the tissue of the {phantoms} phantoms that
+also decided when to stop. The expected calibration error (most probable class, {bins} bins of
+equal width) is {ece_before} without and {ece} with it. On real tissue probabilities may be far
+less reliable.
+
+**Novelty.** The Mahalanobis distance of the deepest plane's channels from those of training
+tissue, 1 at the median of held-out phantom tissue. {quantile:.0%} of it stay below {limit}; a
+slide of which more than a tenth lies above is flagged `unlike_training`. The limit was not set on
+any real image.
 
 Settings, from which `wsi-pipeline train` makes the same weights again on the same machine:
 

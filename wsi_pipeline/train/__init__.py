@@ -6,11 +6,26 @@
 4. `loop`: `fit` a network to batches that depend on the step alone, so that a run that was
    killed goes on as if nothing had happened.
 
+5. `calibrate`: are its probabilities to be believed?
+6. `novelty`: what does the tissue it was trained on look like to it?
+
 Where tiles come from is the business of the stage.
 """
 
 from wsi_pipeline.train.augment import augment, window_px
+from wsi_pipeline.train.calibrate import calibration_error, fit_temperature
 from wsi_pipeline.train.loop import Fit, Progress, fit
 from wsi_pipeline.train.loss import mean_dice
+from wsi_pipeline.train.novelty import fit_familiar
 
-__all__ = ["Fit", "Progress", "augment", "fit", "mean_dice", "window_px"]
+__all__ = [
+    "Fit",
+    "Progress",
+    "augment",
+    "calibration_error",
+    "fit",
+    "fit_familiar",
+    "fit_temperature",
+    "mean_dice",
+    "window_px",
+]
