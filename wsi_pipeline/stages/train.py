@@ -1,4 +1,4 @@
-"""Phantoms → a model folder: learn a segmenter from slides whose truth is known."""
+"""Phantoms, annotated slides → a model folder: learn a segmenter from what is known of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES
 from wsi_pipeline.config import Config, TrainSettings
 from wsi_pipeline.phantom import paint_phantom, sample_spec
 from wsi_pipeline.segment.card import CARD_NAME
-from wsi_pipeline.segment.unet import UNet
+from wsi_pipeline.stages.annotated import (
+    AnnotatedSlides,
+    draw_annotated,
+    validate_annotated,
+)
 from wsi_pipeline.stages.artefacts import whole, write_text
+from wsi_pipeline.stages.start import Start, new_start
 from wsi_pipeline.store import halve_image, halve_labels, read_arrays, write_arrays
 from wsi_pipeline.train import Fit, Progress, augment, fit, mean_dice
 from wsi_pipeline.train.loop import Batch, normalised
@@ -48,9 +53,15 @@ class Field:
 
 
 def train_model(
-    config: Config, *, out: Path, workers: int, on_progress: Progress | None = None
+    config: Config,
+    *,
+    out: Path,
+    workers: int,
+    start: Start | None = None,
+    annotated: AnnotatedSlides | None = None,
+    on_progress: Progress | None = None,
 ) -> Fit:
-    """Paint phantoms, fit a U-Net to them, and write a model folder.
+    """Paint phantoms, fit a U-Net to them and to annotated slides, and write a model folder.
 
     Parameters
     ----------
@@ -61,37 +72,51 @@ def train_model(
         lie in ``<out>.training`` and let a killed run go on.
     workers
         Processes that paint.
+    start
+        Network to start from; None for random weights.
+    annotated
+        Slides to learn from besides phantoms.
     on_progress
         Called after each step.
 
     Returns
     -------
     Fit
-        Validation score and steps.
+        Validation score and steps, and the score of the model that training started from.
     """
-    settings = config.train
+    start = start or new_start(config.train)
+    settings, network = start.settings, start.network
     work = out.with_name(out.name + ".training")
     train = _fields(settings, range(settings.phantoms), work=work, workers=workers)
     held_out = range(VALIDATION_SEED, VALIDATION_SEED + settings.validation_phantoms)
     held_out_fields = _fields(settings, held_out, work=work, workers=workers)
-    torch.manual_seed(settings.seed)
-    network = UNet(width=settings.width, depth=settings.depth, classes=len(CLASS_NAMES))
+    judge = partial(_validate_both, held_out_fields, annotated, settings=settings)
+    before = judge(network.eval()) if start.base else None
     result = fit(
         network,
-        draw_batch=partial(draw_batch, train, settings=settings),
-        validate=partial(validate, held_out_fields, stride_px=network.stride_px),
+        draw_batch=partial(draw_batch, train, settings=settings, annotated=annotated),
+        validate=judge,
         settings=settings,
         folder=work / "run",
+        data=_data_used(start, annotated),
         on_progress=on_progress,
     )
-    _write_model(out, result, network, settings=settings)
+    result = replace(result, before=before)
+    _write_model(out, result, start, annotated=annotated)
     return result
 
 
-def draw_batch(fields: Sequence[Field], step: int, *, settings: TrainSettings) -> Batch:
-    """Tiles of one step; they depend on the step and the settings alone."""
+def draw_batch(
+    fields: Sequence[Field],
+    step: int,
+    *,
+    settings: TrainSettings,
+    annotated: AnnotatedSlides | None = None,
+) -> Batch:
+    """Tiles of one step; they depend on the step, the settings and the slides alone."""
     rng = np.random.default_rng([settings.seed, step])
-    tiles = [_draw_tile(fields, rng, edge=settings.tile_px) for _ in range(settings.batch)]
+    draw = partial(_draw_any, fields, annotated, share=settings.annotated_share)
+    tiles = [draw(rng=rng, edge=settings.tile_px) for _ in range(settings.batch)]
     varied = [augment(tile.rgb, tile.labels, rng=rng) for tile in tiles]
     return np.stack([rgb for rgb, _ in varied]), np.stack([labels for _, labels in varied])
 
@@ -108,6 +133,47 @@ def validate(fields: Sequence[Field], network: torch.nn.Module, *, stride_px: in
             wanted = torch.from_numpy(field.labels[:rows, :columns])
             scores.append(mean_dice(found, wanted, classes=len(CLASS_NAMES)))
     return float(np.mean(scores))
+
+
+def _validate_both(
+    fields: Sequence[Field],
+    annotated: AnnotatedSlides | None,
+    network: torch.nn.Module,
+    *,
+    settings: TrainSettings,
+) -> float:
+    """Score on held-out phantoms and held-out slides, weighted as in training."""
+    stride_px = 1 << settings.depth
+    score = validate(fields, network, stride_px=stride_px)
+    if annotated is None or not annotated.held_out:
+        return score
+    share = settings.annotated_share
+    on_slides = validate_annotated(annotated, network, stride_px=stride_px)
+    return (1.0 - share) * score + share * on_slides
+
+
+def _data_used(start: Start, annotated: AnnotatedSlides | None) -> str:
+    """What a run depends on besides its settings."""
+    return json.dumps(
+        {
+            "base": start.base.sha256 if start.base else None,
+            "annotated": annotated.fingerprint if annotated else None,
+        }
+    )
+
+
+def _draw_any(
+    fields: Sequence[Field],
+    annotated: AnnotatedSlides | None,
+    *,
+    share: float,
+    rng: np.random.Generator,
+    edge: int,
+) -> Field:
+    """Tile of an annotated slide, as often as is wanted, or of a phantom."""
+    if annotated is not None and rng.random() < share:
+        return Field(*draw_annotated(annotated, rng, edge_px=edge))
+    return _draw_tile(fields, rng, edge=edge)
 
 
 def _draw_tile(fields: Sequence[Field], rng: np.random.Generator, *, edge: int) -> Field:
@@ -169,18 +235,22 @@ def _paint_field(what: tuple[int, Path], *, mpp: float) -> None:
         write_arrays(unfinished, arrays, attributes={"seed": seed})
 
 
-def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettings) -> None:
+def _write_model(
+    out: Path, result: Fit, start: Start, *, annotated: AnnotatedSlides | None
+) -> None:
     """Write the weights, the card that names them, and its text for people."""
     weights = result.weights.read_bytes()
+    settings, network = start.settings, start.network
+    data = _training_data(start, annotated)
     card = _CARD.format(
         id=json.dumps(out.name),
         classes=json.dumps(CLASS_NAMES),
         mpp=settings.mpp,
         stride_px=network.stride_px,
         halo_px=-(-network.receptive_px // network.stride_px) * network.stride_px,
-        data=json.dumps(_training_data(settings)),
-        width=settings.width,
-        depth=settings.depth,
+        data=json.dumps(data),
+        limits=json.dumps(_limits(start, annotated)),
+        architecture="\n".join(f"{name} = {value}" for name, value in start.architecture.items()),
         sha256=hashlib.sha256(weights).hexdigest(),
     )
     with whole(out / "weights.safetensors") as unfinished:
@@ -188,19 +258,49 @@ def _write_model(out: Path, result: Fit, network: UNet, *, settings: TrainSettin
     write_text(out / CARD_NAME, card)
     text = _CARD_TEXT.format(
         id=out.name,
-        data=_training_data(settings),
+        data=data,
         steps=result.steps,
         score=result.score,
+        before="" if result.before is None else f" (before training: {result.before:.3f})",
+        judges=_judges(annotated),
         settings=json.dumps(asdict(settings), indent=1),
     )
     write_text(out / "CARD.md", text)
 
 
-def _training_data(settings: TrainSettings) -> str:
-    return (
+def _training_data(start: Start, annotated: AnnotatedSlides | None) -> str:
+    """What was learnt from, in plain words; slides are counted, never named."""
+    settings, base = start.settings, start.base
+    parts = [
         f"{settings.phantoms} painted phantoms, seeds 0 to {settings.phantoms - 1}; stopped on "
-        f"{settings.validation_phantoms} further ones. No patient's tissue."
-    )
+        f"{settings.validation_phantoms} further ones."
+    ]
+    if annotated is None:
+        parts.append("No patient's tissue." if base is None else "No patient's tissue was added.")
+    else:
+        parts.append(
+            f"{annotated.slides} annotated slides, {len(annotated.held_out)} of them held out; "
+            f"they gave {settings.annotated_share:.0%} of the tiles."
+        )
+    if base is not None:
+        parts.append(
+            f"Started from model '{base.id}' {base.version} (sha256 {base.sha256}), learnt from: "
+            f"{base.training_data}"
+        )
+    return " ".join(parts)
+
+
+def _limits(start: Start, annotated: AnnotatedSlides | None) -> str:
+    slides = f" and {annotated.slides} annotated slides" if annotated else ""
+    base = f", starting from model '{start.base.id}'" if start.base else ""
+    only = "" if slides or base else " only"
+    return f"Learnt on painted phantoms{slides}{base}{only}; not validated on human tissue."
+
+
+def _judges(annotated: AnnotatedSlides | None) -> str:
+    if annotated is None or not annotated.held_out:
+        return "held-out phantoms"
+    return f"held-out phantoms and {len(annotated.held_out)} held-out slides"
 
 
 _CARD = """\
@@ -214,12 +314,11 @@ stride_px = {stride_px}
 halo_px = {halo_px}
 training_data = {data}
 intended_use = "Research on dermal infiltration in H&E slides of skin."
-limits = "Learnt on painted phantoms only; not validated on human tissue."
+limits = {limits}
 
 [architecture]
 name = "unet"
-width = {width}
-depth = {depth}
+{architecture}
 
 [normalisation]
 mean = [0.5, 0.5, 0.5]
@@ -236,11 +335,13 @@ _CARD_TEXT = """\
 
 {data}
 
-After {steps} steps the mean Dice over the classes of the held-out phantoms was {score:.3f}.
+After {steps} steps the mean Dice over the classes of the {judges} was
+{score:.3f}{before}.
 Phantoms prove software and geometry, not accuracy on patients' slides; `benchmarks/accuracy.py`
 judges a model on phantoms kept for testing and on real images.
 
-Settings, from which `wsi-pipeline train` makes the same weights again on the same machine:
+Settings, from which, with the same data, `wsi-pipeline train` makes the same weights again on
+the same machine:
 
 ```json
 {settings}
