@@ -17,6 +17,7 @@ ALLOWED_LIBRARIES = {
     "tissue": {"scipy", "skimage"},
     "tiling": set(),
     "segment": {"torch", "safetensors"},
+    "annotate": {"shapely", "skimage"},
     "blockwise": {"dask", "distributed"},
     "labels": {"scipy", "skimage"},
     "store": {"zarr"},

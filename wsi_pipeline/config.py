@@ -135,8 +135,20 @@ class MeasureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotateSettings:
+    """How a label map is turned into outlines that are corrected by hand."""
+
+    tolerance_um: float = _setting(4.0, low=0.0, high=100.0)
+    """Corners and steps up to about this size are smoothed away, µm: two pixels of 2 µm, finer
+    than a hand draws; 0 keeps every pixel."""
+    min_piece_um2: float = _setting(500.0, low=0.0, high=1e6)
+    """Smaller pieces and holes join what surrounds them, µm²: under five cells, too small to be
+    corrected one by one."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How a model is learnt from phantoms."""
+    """How a model is learnt from phantoms and annotated slides."""
 
     seed: int = _setting(1, low=0)
     """Root of all chance: weights, phantoms, tiles, variation."""
@@ -175,6 +187,12 @@ class TrainSettings:
     """Steps between validations, and between checkpoints."""
     patience: int = _setting(8, low=1)
     """Validations without improvement after which training stops."""
+    annotated_share: float = _setting(0.5, low=0.0, high=1.0)
+    """Share of the tiles that come from annotated slides, where there are any, and weight of the
+    held-out ones in validation; phantoms keep showing what a few slides do not."""
+    held_out_share: float = _setting(0.2, low=0.0, high=0.9)
+    """Share of the annotated slides that are held out for validation: the last of the table, one
+    at least as soon as there are two; 0 holds out none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +211,10 @@ class Config:
     """How planes rest on disk."""
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     """What the measurements depend on."""
+    annotate: AnnotateSettings = field(default_factory=AnnotateSettings)
+    """How a label map is turned into outlines."""
     train: TrainSettings = field(default_factory=TrainSettings)
-    """How a model is learnt from phantoms."""
+    """How a model is learnt."""
 
 
 def parse_config(raw: Mapping[str, Any], *, source: str = "configuration") -> Config:

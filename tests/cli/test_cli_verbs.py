@@ -18,7 +18,10 @@ from wsi_pipeline.stages.inspect import read_record
 from wsi_pipeline.stages.tile import read_tiled
 from wsi_pipeline.store import Segmentation
 
-VERBS = ["run", "inspect", "tile", "segment", "measure", "report", "phantom", "doctor"]
+VERBS = [
+    *("run", "inspect", "tile", "segment", "measure", "export", "report"),
+    *("phantom", "train", "doctor"),
+]
 
 
 def test_the_version_is_told(call: Call) -> None:

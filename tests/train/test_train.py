@@ -132,6 +132,22 @@ def test_a_margin_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
         train(tmp_path, replace(SETTINGS, margin_px=8))
 
 
+def test_a_run_on_other_data_is_not_gone_on_with(tmp_path: Path) -> None:
+    def on(data: str) -> Fit:
+        return fit(
+            Small(),
+            draw_batch=draw_batch,
+            validate=lambda _: 1.0,
+            settings=replace(SETTINGS, steps=1, validate_every=1),
+            folder=tmp_path,
+            data=data,
+        )
+
+    assert on("one").steps == on("one").steps == 1
+    with pytest.raises(StoreError, match="other settings or data"):
+        on("two")
+
+
 def test_a_damaged_checkpoint_is_said(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half")
     with pytest.raises(StoreError, match="delete it to start anew"):
@@ -157,6 +173,30 @@ def test_the_loss_is_small_where_the_labels_are_right() -> None:
     right = torch.nn.functional.one_hot(labels, 3).permute(0, 3, 1, 2).float() * 20
     assert float(segmentation_loss(right, labels)) < 1e-3
     assert float(segmentation_loss(-right, labels)) > 1.0
+
+
+def test_pixels_without_a_class_count_for_nothing() -> None:
+    """The loss is that of the rest alone, and no gradient reaches them."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn((2, 3, 4, 6), generator=generator, requires_grad=True)
+    labels = torch.randint(0, 3, (2, 4, 6), generator=generator)
+    labels[:, :, 4:] = 255
+    loss = segmentation_loss(logits, labels)
+    alone = segmentation_loss(logits[..., :4], labels[..., :4])
+    assert loss.item() == pytest.approx(alone.item(), rel=1e-6)
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[..., 4:].any()
+    assert logits.grad[..., :4].all()
+
+
+def test_a_tile_without_any_class_teaches_nothing() -> None:
+    logits = torch.randn((1, 3, 4, 4), requires_grad=True)
+    loss = segmentation_loss(logits, torch.full((1, 4, 4), 255))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None
+    assert not logits.grad.any()
 
 
 def test_dice_counts_only_classes_that_occur() -> None:

@@ -85,6 +85,7 @@ def test_every_promised_file_is_there(mixed: Path) -> None:
             "sections.png",
             "segmentation.ome.zarr",
             "measurements.json",
+            "annotations.geojson.gz",
         }
     for case in ("one", "two", "three", "four"):
         names = {path.name for path in (mixed / "cases" / case).iterdir()}

@@ -99,7 +99,7 @@ def failure_notes(wildcards):
 def promised(wildcards):
     """Everything a run leaves behind: results of slides, pages of cases, the cohort."""
     slide_ids = [s for s in ROWS if not config["report_failures"] or is_measured(s)]
-    names = ("segmentation.ome.zarr", "measurements.json")
+    names = ("segmentation.ome.zarr", "measurements.json", "annotations.geojson.gz")
     return (
         [artefact(slide_id, name) for slide_id in slide_ids for name in names]
         + expand(CASE / "report.html", case_id=CASES)

@@ -1,4 +1,4 @@
-# One slide: inspect → tile → segment → measure.
+# One slide: inspect → tile → segment → measure → export.
 
 
 rule inspect:
@@ -86,3 +86,26 @@ rule measure:
         " measure {input.record:q} --tiles {input.tiles:q}"
         " --segmentation {input.segmentation:q} --out {output.measurements:q}"
         " {params.settings:q} > {log:q} 2>&1"
+
+
+# The outlines do not depend on the measurements; they wait for them, because two steps of a slide
+# at once would share its failure note.
+rule export:
+    input:
+        record=SLIDE / "slide.json",
+        segmentation=SLIDE / "segmentation.ome.zarr",
+        measured=ancient(SLIDE / "measurements.json"),
+    output:
+        annotations=SLIDE / "annotations.geojson.gz",
+    log:
+        LOGS / "export" / "{slide_id}.log",
+    conda:
+        "../envs/wsi-pipeline.yaml"
+    params:
+        version=__version__,
+        folder=SLIDE,
+        failure=str(SLIDE / "failure.json"),
+        settings=settings_for("annotate"),
+    shell:
+        "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
+        " export {params.folder:q} --to qupath {params.settings:q} > {log:q} 2>&1"

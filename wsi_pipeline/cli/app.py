@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import wsi_pipeline
-from wsi_pipeline.cli import doctor, phantoms, reports, run, slides, train
+from wsi_pipeline.cli import doctor, export, phantoms, reports, run, slides, train
 from wsi_pipeline.cli.guard import run_guarded
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(slides.inspect)
 app.command()(slides.tile)
 app.command()(slides.segment)
 app.command()(slides.measure)
+app.command()(export.export)
 app.add_typer(reports.app, name="report")
 app.command()(phantoms.phantom)
 app.command()(train.train)

@@ -2,7 +2,8 @@
 
 1. The case table (tab-separated) is checked row by row against its JSON schema, and as a
    whole for duplicate slides and missing files; every fault is reported at once.
-2. Settings come from a YAML file and from ``section.field=value`` on the command line.
+2. The table of annotated slides is checked likewise.
+3. Settings come from a YAML file and from ``section.field=value`` on the command line.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jsonschema import Draft202012Validator
 
 from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.errors import CaseTableError, ConfigError
-from wsi_pipeline.stages.declared import Declared
+from wsi_pipeline.stages.declared import AnnotatedSlide, Declared
 from wsi_pipeline.stages.resources import share_folder
 
 
@@ -69,7 +70,7 @@ def read_cases(path: Path, *, check_files: bool = True) -> tuple[CaseRow, ...]:
         Naming every fault: unknown or missing columns, ids that are empty, path-like or used
         twice, values out of range, files that are not there.
     """
-    header, *lines = _read_lines(path)
+    header, *lines = _read_lines(path, what="case table")
     schema = _read_schema("cases.schema.yaml")
     faults = _header_faults(header.cells, schema)
     faults += [fault for line in lines for fault in _line_faults(line, header, schema)]
@@ -79,6 +80,38 @@ def read_cases(path: Path, *, check_files: bool = True) -> tuple[CaseRow, ...]:
     if faults:
         raise CaseTableError(f"{path}:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return tuple(_case_row(record, base=path.parent) for record in records.values())
+
+
+def read_annotated_table(path: Path) -> tuple[AnnotatedSlide, ...]:
+    """Read and check a table of annotated slides.
+
+    Parameters
+    ----------
+    path
+        Tab-separated text with the columns ``path``, ``annotations`` and, where a slide does not
+        state it, ``mpp``; relative paths are taken from its folder.
+
+    Raises
+    ------
+    CaseTableError
+        Naming every fault: columns, values, files that are not there, slides named twice.
+    """
+    header, *lines = _read_lines(path, what="table of annotated slides")
+    schema = _read_schema("annotated.schema.yaml")
+    faults = _header_faults(header.cells, schema)
+    faults += [fault for line in lines for fault in _line_faults(line, header, schema)]
+    records = {line.number: _record(line, header) for line in lines}
+    faults += _annotated_faults(records, base=path.parent)
+    if faults:
+        raise CaseTableError(f"{path}:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    return tuple(
+        AnnotatedSlide(
+            (path.parent / record["path"]).absolute(),
+            (path.parent / record["annotations"]).absolute(),
+            float(record["mpp"]) if "mpp" in record else None,
+        )
+        for record in records.values()
+    )
 
 
 def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -177,30 +210,29 @@ def _read_schema(name: str) -> dict[str, Any]:
     return schema
 
 
-def _read_lines(path: Path) -> list[_Line]:
+def _read_lines(path: Path, *, what: str) -> list[_Line]:
     """Header and rows with their numbers in the file; comments and blank lines are left out."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
-        raise CaseTableError(f"case table {path} cannot be read: {fault}") from fault
+        raise CaseTableError(f"{what} {path} cannot be read: {fault}") from fault
     lines = [
-        _Line(number, _cells(line, number=number))
+        _Line(number, _cells(line, where=f"line {number} of the {what}"))
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip() and not line.startswith("#")
     ]
     if len(lines) < 2:
-        raise CaseTableError(f"case table {path} holds no slides: one header line, one line each")
+        raise CaseTableError(f"{what} {path} holds no slides: one header line, one line each")
     return lines
 
 
-def _cells(line: str, *, number: int) -> tuple[str, ...]:
+def _cells(line: str, *, where: str) -> tuple[str, ...]:
     """Cells of a line without surrounding blanks; empty ones at its end are left out."""
     try:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t", strict=True))]
     except csv.Error as fault:
         raise CaseTableError(
-            f"line {number} of the case table: {fault}; a cell that holds quotes must be quoted "
-            "as a whole, on one line"
+            f"{where}: {fault}; a cell that holds quotes must be quoted as a whole, on one line"
         ) from fault
     while cells and not cells[-1]:
         cells.pop()
@@ -280,6 +312,23 @@ def _slide_faults(
             )
         if path and check_files and not os.path.exists(base / path):  # noqa: PTH110 - never raises
             faults.append(f"line {number}: no file {base / path}; correct column 'path'")
+    return faults
+
+
+def _annotated_faults(records: Mapping[int, Mapping[str, str]], *, base: Path) -> list[str]:
+    """Faults of a table of annotated slides that only show between rows or on disk."""
+    faults, seen = [], dict[Path, int]()
+    for number, record in records.items():
+        for column in ("path", "annotations"):
+            if column in record and not os.path.exists(base / record[column]):  # noqa: PTH110
+                file = base / record[column]
+                faults.append(f"line {number}: no file {file}; correct column '{column}'")
+        first = seen.setdefault((base / record.get("path", "")).absolute(), number)
+        if "path" in record and first != number:
+            faults.append(
+                f"line {number}: the slide is on line {first} already; a slide has one file of "
+                "annotations"
+            )
     return faults
 
 

@@ -102,7 +102,7 @@ def _run_all(workflow: Workflow, *, config: Path, rows: tuple[CaseRow, ...]) -> 
         typer.echo("Interrupted; run the same command again to go on.", err=True)
         return code
     if code != 0:
-        typer.echo(f"Not every report could be written; see {workflow.out}/logs", err=True)
+        typer.echo(f"Not everything could be written; see {workflow.out}/logs", err=True)
         return FAILED
     return _summarise(workflow.out, rows)
 

@@ -143,6 +143,25 @@ def load_segmenter(folder: Path, *, device: str = "auto") -> Segmenter:
     return segmenter
 
 
+def load_unet(card: ModelCard) -> UNet:
+    """Load the network of a built-in U-Net with its weights, to train it further.
+
+    Raises
+    ------
+    ModelMismatchError
+        If the model is of another kind, or card and weights do not agree.
+    """
+    network = _builtin(card) if card.loader == "builtin" and card.weights_path else None
+    if isinstance(network, ScoredUNet):
+        network = network.network
+    if not isinstance(network, UNet):
+        raise ModelMismatchError(
+            f"model '{card.id}' cannot be trained further: it is no built-in 'unet' with weights; "
+            "start from one that 'wsi-pipeline train' wrote"
+        )
+    return network
+
+
 def limit_threads(threads: int) -> None:
     """Let each torch operation use at most so many threads (the tiles run side by side)."""
     torch.set_num_threads(threads)

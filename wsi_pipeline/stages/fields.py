@@ -1,4 +1,4 @@
-"""Seeds → painted fields at the working mpp, from which a model is taught.
+"""Seeds → painted fields at the working mpp, from which a model is taught, and windows of them.
 
 What is painted for training never has glands or trabeculae of tumour: those families, and the
 seeds from `FIRST_TEST_SEED` on, are kept for testing.
@@ -39,7 +39,7 @@ _EDGES_MM = (1.6, 3.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """A painted field at the working mpp: RGB (Y, X, 3) and labels (Y, X), both uint8."""
+    """Part of a slide at the working mpp: RGB (Y, X, 3) and labels (Y, X), both uint8."""
 
     rgb: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -84,3 +84,30 @@ def _paint_field(what: tuple[int, Path], *, mpp: float) -> None:
     }
     with whole(path) as unfinished:
         write_arrays(unfinished, arrays, attributes={"seed": seed})
+
+
+def cut_window(field: Field, value: int, *, edge: int, rng: np.random.Generator) -> Field:
+    """Square around a pixel of a class; beyond the border of its field, the border goes on.
+
+    Parameters
+    ----------
+    field
+        Field in which the class occurs.
+    value
+        The class.
+    edge
+        Edge of the square, px.
+    rng
+        Decides which pixel, and where in the middle half of the square it lies.
+    """
+    places = np.flatnonzero(field.labels == value)
+    row, column = divmod(int(places[int(rng.integers(len(places)))]), field.labels.shape[1])
+    shift = rng.integers(-edge // 4, edge // 4, 2) - edge // 2
+    top, left = row + int(shift[0]), column + int(shift[1])
+    return Field(_cut(field.rgb, top, left, edge=edge), _cut(field.labels, top, left, edge=edge))
+
+
+def _cut(plane: NDArray[np.uint8], top: int, left: int, *, edge: int) -> NDArray[np.uint8]:
+    rows = np.clip(np.arange(top, top + edge), 0, plane.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + edge), 0, plane.shape[1] - 1)
+    return plane[np.ix_(rows, columns)]

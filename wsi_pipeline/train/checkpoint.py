@@ -80,7 +80,7 @@ def read_checkpoint(path: Path, learner: Learner, *, settings: str) -> Standing:
     Raises
     ------
     StoreError
-        If the file is damaged or of a run with other settings.
+        If the file is damaged or of a run with other settings or data.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -89,7 +89,9 @@ def read_checkpoint(path: Path, learner: Learner, *, settings: str) -> Standing:
     except (SafetensorError, OSError) as fault:
         raise StoreError(f"{path} is no checkpoint ({fault}); delete it to start anew") from fault
     if header["settings"] != settings:
-        raise StoreError(f"{path} is of a run with other settings; choose another output folder")
+        raise StoreError(
+            f"{path} is of a run with other settings or data; choose another output folder"
+        )
     learner.network.load_state_dict(_part(tensors, "network."))
     learner.average.load_state_dict(_part(tensors, "average."))
     states: dict[int, dict[str, Tensor]] = {}

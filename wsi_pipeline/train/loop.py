@@ -56,11 +56,14 @@ class Fit:
         Steps done until training stopped.
     weights
         File with the weights of that score.
+    before
+        Validation score of the weights that training started from, where they were learnt.
     """
 
     score: float
     steps: int
     weights: Path
+    before: float | None = None
 
 
 def fit(
@@ -70,6 +73,7 @@ def fit(
     validate: Callable[[nn.Module], float],
     settings: TrainSettings,
     folder: Path,
+    data: str = "",
     on_progress: Progress | None = None,
 ) -> Fit:
     """Train a network.
@@ -86,6 +90,8 @@ def fit(
         How long, how fast.
     folder
         Keeps ``checkpoint.safetensors``, ``best.safetensors`` and ``log.csv``.
+    data
+        Checksum of what the run depends on besides settings and network; "" for nothing.
     on_progress
         Called after each step with (steps done, steps in all).
 
@@ -94,7 +100,7 @@ def fit(
     ConfigError
         If the margin leaves nothing of a tile.
     StoreError
-        If the folder holds a run with other settings.
+        If the folder holds a run with other settings or data.
     """
     if 2 * settings.margin_px >= settings.tile_px:
         raise ConfigError(
@@ -107,7 +113,8 @@ def fit(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    run = _Run(Learner(network, copy.deepcopy(network).eval(), optimiser), settings, folder=folder)
+    learner = Learner(network, copy.deepcopy(network).eval(), optimiser)
+    run = _Run(learner, settings, data=data, folder=folder)
     standing = run.resume()
     while standing.step < settings.steps and standing.stale < settings.patience:
         standing = run.advance(standing, draw_batch, on_progress=on_progress)
@@ -118,9 +125,11 @@ def fit(
 class _Run:
     """A training run between validations."""
 
-    def __init__(self, learner: Learner, settings: TrainSettings, *, folder: Path) -> None:
+    def __init__(
+        self, learner: Learner, settings: TrainSettings, *, data: str, folder: Path
+    ) -> None:
         self.learner, self.settings, self.folder = learner, settings, folder
-        self.text = json.dumps(asdict(settings), sort_keys=True)
+        self.text = json.dumps({**asdict(settings), "data": data}, sort_keys=True)
         self.device = next(learner.network.parameters()).device
         self.loss, self.start = math.nan, time.perf_counter()
 

@@ -19,15 +19,23 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     logits : (N, C, Y, X) float
         Output of the network.
     labels : (N, Y, X) int64
-        True classes.
+        True classes; pixels with any other label (255: not annotated) count for nothing, and
+        where no pixel counts the loss is zero.
     """
-    wanted = functional.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
-    probabilities = logits.softmax(dim=1)
+    classes = logits.shape[1]
+    known = labels < classes
+    # Where nothing is known every class is wanted by zero and found by zero.
+    wanted = functional.one_hot(torch.where(known, labels, classes), classes + 1)[..., :classes]
+    wanted = wanted.permute(0, 3, 1, 2).to(logits.dtype)
+    probabilities = logits.softmax(dim=1) * known[:, None]
     both = (probabilities * wanted).sum(dim=(0, 2, 3))
     size = (probabilities + wanted).sum(dim=(0, 2, 3))
     present = wanted.sum(dim=(0, 2, 3)) > 0
-    dice = (2.0 * both[present] / size[present]).mean()
-    return 0.5 * (functional.cross_entropy(logits, labels) + 1.0 - dice)
+    misses = 1.0 - 2.0 * both[present] / size[present]
+    surprise = functional.cross_entropy(
+        logits, labels.where(known, -1), ignore_index=-1, reduction="sum"
+    )
+    return 0.5 * (surprise / known.sum().clamp(min=1) + misses.sum() / present.sum().clamp(min=1))
 
 
 def mean_dice(found: Tensor, wanted: Tensor, *, classes: int) -> float:
