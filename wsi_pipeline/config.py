@@ -132,6 +132,17 @@ class MeasureSettings:
     """Share of the junction that may be interpolated before thickness is only a lower bound."""
     min_tumour_um2: float = _setting(500.0, low=0.0)
     """Tumour components smaller than this are left out of depths, µm²: under five cells."""
+    column_um: float = _setting(10.0, low=2.0, high=100.0)
+    """Distance of the columns in which the dermis is judged along its length, µm: half a cord."""
+    envelope_um: float = _setting(30.0, low=0.0, high=60.0)
+    """Stroma this close to tumour counts as infiltrated where full thickness is judged, µm: half
+    the usual gap between cords, without which no lesion of cords would ever fill the dermis."""
+    grenz_um: float = _setting(20.0, low=0.0, high=500.0)
+    """A strip of dermis between epidermis and tumour at least this wide is a Grenz zone, µm: more
+    than one cell; the literature gives no number, so the distribution is reported as well."""
+    mpp_tolerance: float = _setting(0.01, low=0.0, high=0.1)
+    """Relative uncertainty of the pixel width a scanner states, part of every interval; rows and
+    columns of one scanner may differ by as much."""
 
 
 @dataclass(frozen=True, slots=True)

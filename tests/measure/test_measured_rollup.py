@@ -13,7 +13,7 @@ from wsi_pipeline.classes import BACKGROUND, DERMIS, EPIDERMIS, SUBCUTIS
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import SlideMeasurements, measure_slide
-from wsi_pipeline.measure.section import DEPTH_UNITS
+from wsi_pipeline.measure.vertical import DEPTH_UNITS
 
 SHALLOW = Skin(width_um=3500, dermis_um=1000, fat_um=500, slabs=(Slab(-900, 900, 0.1, 0.4),))
 DEEP = Skin(width_um=3000, dermis_um=1200, fat_um=500, slabs=(Slab(-500, 500, 0.2, 0.9),))
@@ -84,6 +84,25 @@ def test_amounts_add_depths_win_shares_are_weighted() -> None:
     assert both.values["tumour_tissue_fraction"].value == pytest.approx(tumour / tissue)
     profile = np.average(pair("occupancy_profile"), axis=0, weights=areas)
     assert both.values["occupancy_profile"].value == pytest.approx(profile)
+
+
+def test_the_most_infiltrative_section_gives_the_word() -> None:
+    both = slide_of(SHALLOW, DEEP)
+    first, second = (section.values for section in both.sections)
+    assert first["full_thickness_call"].value == "partial"
+    assert both.values["full_thickness_call"].value == second["full_thickness_call"].value
+    assert both.values["invasion_level"].value == "reticular dermis"
+    assert both.values["depth_estimator"].value == "field lines"
+    assert both.values["lateral_extent_mm"].value == pytest.approx(1.8, abs=0.05)
+    assert both.values["depth_max_um"].interval is None
+
+
+def test_a_section_without_fat_leaves_the_word_open_above() -> None:
+    both = slide_of(DEEP, NO_FAT).values
+    assert both["full_thickness_call"].status == "at_least"
+    assert both["full_thickness_fraction"].status == "measured"
+    assert "1 of 2 sections could not be assessed" in both["full_thickness_fraction"].reason
+    assert both["depth_estimator"].value == "mixed"
 
 
 def test_balance_is_that_of_the_pooled_tumour() -> None:

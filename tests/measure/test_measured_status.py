@@ -33,7 +33,9 @@ from wsi_pipeline.errors import MeasurementError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_slide
 from wsi_pipeline.measure.infiltration import INFILTRATION_UNITS
-from wsi_pipeline.measure.section import DEPTH_UNITS, VALUE_UNITS
+from wsi_pipeline.measure.section import VALUE_UNITS
+from wsi_pipeline.measure.thickness import THICKNESS_UNITS
+from wsi_pipeline.measure.vertical import DEPTH_UNITS
 
 NEST = Slab(-800, 800, 0.2, 0.8)
 SMALL = Skin(width_um=3500, dermis_um=1000, fat_um=500, slabs=(NEST,))
@@ -64,6 +66,11 @@ def test_no_fat_leaves_lower_bounds() -> None:
         "top_bottom_log2",
         "tumour_in_window_fraction",
         "dsj_interpolated_fraction",
+        "depth_estimators_apart",
+        "invasion_level",
+        "subcutis_extension_um",
+        "dsj_breach_fraction",
+        *THICKNESS_UNITS,
     }
     assert found.values["depth_max_um"].value == pytest.approx(797, abs=15)
     assert found.values["dermal_thickness_median_um"].value == pytest.approx(1000, abs=12)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from analytic_skin import measure
+from true_values import paint_labels, true_values
 
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import paint_phantom, sample_spec
@@ -65,6 +66,36 @@ def test_junction(pair) -> None:
     ):
         gap_um = np.hypot(*np.moveaxis(measured_um[::5, None] - true_um[None, ::5], -1, 0))
         assert np.percentile(gap_um.min(axis=1), 90) <= tolerance_um
+
+
+@pytest.mark.parametrize(
+    ("seed", "changes"),
+    [
+        (11, {"rotation_deg": 64.0, "architecture": "cord", "depth_span": (0.05, 1.2)}),
+        (12, {"architecture": "solid", "depth_span": (0.0, 1.0), "tumour_density": 0.7}),
+    ],
+)
+def test_values_of_an_independent_twin(seed: int, changes: dict) -> None:
+    """The twin solves, draws and counts on its own, from the phantom's formulas."""
+    spec = sample_spec(seed, width_mm=2.8, height_mm=2.6)
+    layout, labels = paint_labels(
+        dataclasses.replace(spec, mpp=2.0, dermis_mm=0.8, lateral_span=0.8, **changes)
+    )
+    truth, found = true_values(layout, labels), measure(labels, Grid(labels.shape, 2.0)).values
+    for name, tolerance in {
+        "depth_max_um": 15,
+        "relative_depth_max": 0.01,
+        "infiltration_fraction": 0.01,
+        "dermal_thickness_median_um": 20,
+        "full_thickness_fraction": 0.03,
+        "full_thickness_tumour_fraction": 0.04,
+        "subcutis_extension_um": 20,
+        "lateral_extent_mm": 0.08,
+        "grenz_median_um": 10,
+        "grenz_p05_um": 10,
+    }.items():
+        assert found[name].value == pytest.approx(truth[name], abs=tolerance), name
+    assert found["full_thickness_call"].value == truth["full_thickness_call"]
 
 
 def test_a_horizontal_phantom_is_called_so() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_pipeline.config import MeasureSettings
+from wsi_pipeline.measure.columns import Paths
 from wsi_pipeline.measure.dej import Surface
 from wsi_pipeline.measure.depth import DepthMap
 from wsi_pipeline.measure.plane import SectionPlane
@@ -20,18 +21,25 @@ COMPARTMENT_UNITS: dict[str, str] = {
     "dermal_compartment_area_mm2": "mm²",
     "dermal_thickness_median_um": "µm",
     "dsj_interpolated_fraction": "1",
+    "depth_estimator": "",
+    "depth_estimators_apart": "1",
 }
 
 NO_FAT = "no subcutaneous fat is seen, so the deep border of the dermis is not on the slide"
 
 
 def measure_compartment(
-    plane: SectionPlane, surface: Surface, *, depth: DepthMap, settings: MeasureSettings
+    plane: SectionPlane,
+    surface: Surface,
+    *,
+    depth: DepthMap,
+    paths: Paths,
+    settings: MeasureSettings,
 ) -> dict[str, Measurement]:
     """Measure the extent of the dermal compartment of a vertical section."""
     mpp, junction = plane.grid.mpp, depth.junction
     values = {"epidermis_length_mm": Measurement(surface.covered_px * mpp / 1e3, "mm")}
-    if not junction.is_seen:
+    if depth.estimators_apart is None:
         visible = np.isfinite(depth.depth_um)
         return values | {
             "assessable_length_mm": Measurement(0.0, "mm"),
@@ -40,16 +48,20 @@ def measure_compartment(
             ),
             "dermal_thickness_median_um": _visible_thickness(depth.visible_um),
             "dsj_interpolated_fraction": Measurement.not_assessable("1", NO_FAT),
+            "depth_estimator": Measurement("distance", ""),
+            "depth_estimators_apart": Measurement.not_assessable("1", NO_FAT),
         }
-    known_um = junction.thickness_px[np.isfinite(junction.thickness_px)] * mpp
+    known = int(np.isfinite(junction.thickness_px).sum())
     fraction = junction.interpolated_fraction
     return values | {
-        "assessable_length_mm": Measurement(known_um.size * mpp / 1e3, "mm"),
+        "assessable_length_mm": Measurement(known * mpp / 1e3, "mm"),
         "dermal_compartment_area_mm2": Measurement(_tissue_mm2(plane, depth.compartment), "mm²"),
         "dermal_thickness_median_um": _thickness(
-            known_um, fraction, allowed=settings.max_interpolated
+            paths.thickness_um, fraction, allowed=settings.max_interpolated
         ),
         "dsj_interpolated_fraction": Measurement(fraction, "1"),
+        "depth_estimator": Measurement("field lines", ""),
+        "depth_estimators_apart": Measurement(depth.estimators_apart, "1"),
     }
 
 
@@ -67,7 +79,9 @@ def _median_and_quartiles(
 
 
 def _thickness(known_um: NDArray[np.float64], fraction: float, *, allowed: float) -> Measurement:
-    """Thickness over the junction; a lower bound where most of that is interpolated."""
+    """Thickness over the columns; a lower bound where most of the junction is interpolated."""
+    if not known_um.size:
+        return Measurement.not_assessable("µm", "no field line runs from junction to junction")
     median_um, quartiles_um = _median_and_quartiles(known_um)
     if fraction <= allowed:
         return Measurement(median_um, "µm", interval=quartiles_um)

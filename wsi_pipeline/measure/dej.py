@@ -56,6 +56,8 @@ class Surface:
         Length of the junction over which epidermis is present (ulcers left out), px.
     below
         bool (Y, X): deep to the envelope.
+    epidermis
+        bool (Y, X): surface epidermis with its rete ridges, without deeper downgrowths.
     ribbons
         Stretches of epidermis before gaps wider than an ostium were bridged.
     bridged_fraction
@@ -65,6 +67,7 @@ class Surface:
     line: Line
     covered_px: float
     below: NDArray[np.bool_]
+    epidermis: NDArray[np.bool_]
     ribbons: int
     bridged_fraction: float
 
@@ -122,6 +125,7 @@ def find_surface(plane: SectionPlane, settings: MeasureSettings) -> Surface:
         line=line_of(pieces),
         covered_px=sum(outline.covered_px for outline in found),
         below=(envelope < 0.5) & ~_within(lumps, plane.grid.shape),
+        epidermis=cover.epidermis & cover.smooth,
         ribbons=sum(outline.ribbons for outline in found),
         bridged_fraction=sum(outline.bridged_px for outline in found) / length_px,
     )

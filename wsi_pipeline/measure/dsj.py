@@ -147,11 +147,12 @@ def _is_seen(
     gap_px: int,
     tolerance_px: float,
 ) -> NDArray[np.bool_]:
-    """Where the junction shows itself: fat, not below tumour, not in a narrow steep pit."""
+    """Where the junction shows itself: fat, not below tumour, not in a narrow steep pit.
+
+    Fat below tumour may lie too deep, never too shallow: it also bounds a pit beside it.
+    """
     cone = -_STEEP * np.abs(np.arange(-(gap_px // 2), gap_px // 2 + 1))
-    opened = ndimage.grey_opening(
-        np.where(on_tumour, np.inf, level), structure=cone, mode="nearest"
-    )
+    opened = ndimage.grey_opening(level, structure=cone, mode="nearest")
     return np.asarray(np.isfinite(level) & ~on_tumour & (level <= opened + tolerance_px))
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.measure.compartment import NO_FAT
 from wsi_pipeline.measure.depth import DepthMap
 from wsi_pipeline.measure.plane import SectionPlane
@@ -31,21 +30,12 @@ INFILTRATION_UNITS: dict[str, str] = {
     "top_bottom_log2": "1",
     "tumour_in_window_fraction": "1",
 }
-# What a section without tumour has none of.
-DEPTH_OF_TUMOUR = (
-    "relative_depth_max",
-    "depth_max_um",
-    "top_bottom_log2",
-    "tumour_in_window_fraction",
-)
-
 PROFILE_BINS = 20
 # The deepest 0.5 % of the tumour may be stray pixels.
 DEPTH_PERCENTILE = 99.5
 # log2 of superficial over deep area is unbounded when one half is empty; 2^10 is "all".
 BALANCE_LIMIT = 10.0
 
-NO_TUMOUR = "the section holds no tumour"
 # Deep tumour this close to glass has been cut through.
 _CUT_EDGE_UM = 50.0
 # A tumour that goes from side to side has its deepest pixels along a whole row.
@@ -55,10 +45,15 @@ MAX_ASIDE = 0.05
 
 
 def measure_infiltration(
-    plane: SectionPlane, depth: DepthMap, *, settings: MeasureSettings
+    plane: SectionPlane, depth: DepthMap, *, tumour: NDArray[np.float32]
 ) -> dict[str, Measurement]:
-    """Measure the tumour of a vertical section against its dermal compartment."""
-    tumour = without_specks(plane, settings.min_tumour_um2)
+    """Measure the tumour of a vertical section against its dermal compartment.
+
+    Parameters
+    ----------
+    tumour
+        float32 (Y, X), tumour share of each pixel, without specks.
+    """
     if not depth.junction.is_seen:
         found = {
             name: Measurement.not_assessable(unit, NO_FAT)
@@ -71,18 +66,10 @@ def measure_infiltration(
             "relative_depth_max": _relative_depth_max(depth, tumour, aside=1 - inside),
             "top_bottom_log2": _balance(plane, depth),
         }
-        found = {name: _of_window(value, inside) for name, value in found.items()}
+        found = {name: of_window(value, inside) for name, value in found.items()}
         found["tumour_in_window_fraction"] = Measurement(inside, "1")
     found["depth_max_um"] = _depth_max(plane, depth, tumour=tumour)
-    return found if tumour.any() else found | without_tumour()
-
-
-def without_tumour() -> dict[str, Measurement]:
-    """Values that have no meaning on a section without tumour."""
-    return {
-        name: Measurement.not_defined(INFILTRATION_UNITS[name], NO_TUMOUR)
-        for name in DEPTH_OF_TUMOUR
-    }
+    return found
 
 
 def weighted_percentile(
@@ -118,7 +105,7 @@ def _share(tumour: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
     return float(tumour[where].sum(dtype=np.float64)) / total if total else 1.0
 
 
-def _of_window(value: Measurement, inside: float) -> Measurement:
+def of_window(value: Measurement, inside: float) -> Measurement:
     """Say of a value that it leaves out a notable part of the tumour."""
     if value.value is None or value.reason or 1 - inside <= MAX_ASIDE:
         return value

@@ -4,7 +4,8 @@
    tumour, for its depth; a crumb of fat, for the dermis) has no say in it.  Where no
    section has, it is not defined.
 2. Areas and lengths add up; the greatest depth wins; shares, profiles and thicknesses are
-   means weighted by what they are shares of.  An interval is that of one section.
+   means weighted by what they are shares of; of words with a rank the highest wins.  An
+   interval is that of one section.
 3. A section on which a value exists but cannot be assessed turns a sum or a greatest depth
    into a lower bound, and is named in the reason.  If no section could be
    assessed, neither can the slide.
@@ -18,8 +19,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsi_pipeline.measure.infiltration import BALANCE_LIMIT, balance_of
+from wsi_pipeline.measure.invasion import LEVELS
 from wsi_pipeline.measure.results import SectionMeasurements
 from wsi_pipeline.measure.section import ORIENTATION_UNITS, VALUE_UNITS
+from wsi_pipeline.measure.thickness import CALLS
 from wsi_pipeline.values import Measurement
 
 Sections = Sequence[SectionMeasurements]
@@ -34,8 +37,32 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
     "infiltration_fraction": ("dermal_compartment_area_mm2",),
     "occupancy_profile": ("dermal_compartment_area_mm2",),
     "top_bottom_log2": ("dermal_compartment_area_mm2", "infiltration_fraction"),
+    "depth_estimators_apart": ("dermal_compartment_area_mm2",),
+    "full_thickness_fraction": ("assessable_length_mm",),
+    "full_thickness_cover15_fraction": ("assessable_length_mm",),
+    "full_thickness_cover50_fraction": ("assessable_length_mm",),
+    "full_thickness_strict_fraction": ("assessable_length_mm",),
+    "full_thickness_tumour_fraction": ("lateral_extent_mm",),
+    "dsj_breach_fraction": ("assessable_length_mm",),
+    "grenz_median_um": ("grenz_length_mm",),
+    "grenz_p05_um": ("grenz_length_mm",),
+    "grenz_present_fraction": ("grenz_length_mm",),
+    "dej_contact_fraction": ("grenz_length_mm",),
+    "epidermotropism_fraction": ("grenz_length_mm",),
+    "front_roughness": ("area_tumour_mm2",),
+    "tumour_solidity": ("area_tumour_mm2",),
+    "tumour_stroma_ratio": ("area_tumour_mm2",),
 }
-_GREATEST = ("depth_max_um", "relative_depth_max")
+_GREATEST = (
+    "depth_max_um",
+    "relative_depth_max",
+    "full_thickness_run_um",
+    "subcutis_extension_um",
+    "lateral_extent_mm",
+)
+# Words in the order of their rank: the last that any section has is the slide's.
+_RANKS: dict[str, tuple[str, ...]] = {"full_thickness_call": CALLS, "invasion_level": LEVELS}
+_SHARED = ("depth_estimator",)
 
 
 def roll_up(sections: Sections) -> dict[str, Measurement]:
@@ -77,7 +104,7 @@ def _rolled(name: str, unit: str, *, sections: Sections) -> Measurement:
     if not having:
         return Measurement.not_assessable(unit, _reasons(lost))
     bounds = [value for value in defined if value.status == "at_least"]
-    is_bound = bool(bounds) or (bool(lost) and name not in _WEIGHTS)
+    is_bound = bool(bounds) or (bool(lost) and name not in (*_WEIGHTS, *_SHARED))
     reason = _reasons(bounds or [section.values[name] for section in having])
     if lost:
         why = f" ({_reasons(lost)})" if is_bound else ""
@@ -94,15 +121,25 @@ def _reasons(values: Sequence[Measurement]) -> str:
 
 def _combined(
     name: str, sections: Sections
-) -> tuple[float | tuple[float, ...], tuple[float, float] | None]:
+) -> tuple[float | str | tuple[float, ...], tuple[float, float] | None]:
     """Combine the values of sections that have one."""
     values = [section.values[name] for section in sections]
+    if len(values) == 1 and values[0].value is not None:
+        return values[0].value, values[0].interval
+    if name in _RANKS or name in _SHARED:
+        return _word(name, {str(value.value) for value in values}), None
     if name in _GREATEST:
         return max(_number(value) for value in values), None
     if name not in _WEIGHTS:
         return sum(_number(value) for value in values), None
-    interval = values[0].interval if len(values) == 1 else None  # quartiles do not average
-    return _mean(name, values, weights=_weights(name, sections)), interval
+    return _mean(name, values, weights=_weights(name, sections)), None  # quartiles do not average
+
+
+def _word(name: str, words: set[str]) -> str:
+    """Word of the highest rank; of words without rank the one that all share, else ``mixed``."""
+    if name in _RANKS:
+        return max(words, key=_RANKS[name].index)
+    return words.pop() if len(words) == 1 else "mixed"
 
 
 def _weights(name: str, sections: Sections) -> Weights:
@@ -111,7 +148,8 @@ def _weights(name: str, sections: Sections) -> Weights:
     for section in sections:
         weight = 1.0
         for factor in _WEIGHTS[name]:
-            weight *= _number(section.values[factor])
+            value = section.values[factor]
+            weight *= _number(value) if value.value is not None else 0.0
         raw.append(weight)
     total = sum(raw)
     return tuple(weight / total if total else 1 / len(raw) for weight in raw)

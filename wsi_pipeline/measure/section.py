@@ -15,31 +15,35 @@ from collections.abc import Iterator
 from wsi_pipeline.classes import ADNEXA, CLASS_NAMES, DERMIS, EPIDERMIS, INFLAMMATION, TUMOUR
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.measure.amounts import AMOUNT_UNITS, measure_amounts
-from wsi_pipeline.measure.compartment import COMPARTMENT_UNITS, measure_compartment
 from wsi_pipeline.measure.dej import Surface, find_surface
 from wsi_pipeline.measure.depth import DepthMap, map_depth
-from wsi_pipeline.measure.infiltration import (
-    DEPTH_OF_TUMOUR,
-    INFILTRATION_UNITS,
-    MAX_ASIDE,
-    measure_infiltration,
-    without_specks,
-    without_tumour,
-)
+from wsi_pipeline.measure.front import FRONT_UNITS, measure_front
+from wsi_pipeline.measure.infiltration import MAX_ASIDE, without_specks
 from wsi_pipeline.measure.line import to_slide_um
 from wsi_pipeline.measure.orientation import Orientation, judge_orientation
 from wsi_pipeline.measure.plane import SectionPlane
 from wsi_pipeline.measure.results import Curves, SectionMeasurements
+from wsi_pipeline.measure.vertical import (
+    DEPTH_UNITS,
+    OF_TUMOUR,
+    TUMOUR_UNITS,
+    measure_vertical,
+    without_tumour,
+)
 from wsi_pipeline.values import Measurement, QualityFlag
 
-DEPTH_UNITS: dict[str, str] = {**COMPARTMENT_UNITS, **INFILTRATION_UNITS}
 ORIENTATION_UNITS: dict[str, str] = {
     "section_orientation": "",
     "orientation_computed": "",
     "orientation_confidence": "1",
 }
-VALUE_UNITS: dict[str, str] = {**AMOUNT_UNITS, **ORIENTATION_UNITS, **DEPTH_UNITS}
-_NEEDS_TUMOUR = ("tumour_tissue_fraction", *INFILTRATION_UNITS)
+VALUE_UNITS: dict[str, str] = {
+    **AMOUNT_UNITS,
+    **ORIENTATION_UNITS,
+    **FRONT_UNITS,
+    **DEPTH_UNITS,
+}
+_NEEDS_TUMOUR = ("tumour_tissue_fraction", *FRONT_UNITS, *TUMOUR_UNITS)
 
 HORIZONTAL = "a horizontal section shows one level of the skin only"
 INDETERMINATE = (
@@ -54,6 +58,8 @@ DECLARED = "as declared"
 _MIN_SKIN_SHARE = 0.1
 # More of the junction than this across gaps is guessed rather than seen.
 _MAX_BRIDGED = 0.2
+# Relative depths by field lines and by distances that differ by more than this are unsure.
+_MAX_APART = 0.05
 # More pieces than this are tangential cuts or mistakes rather than ulcers.
 _MAX_RIBBONS = 3
 
@@ -82,12 +88,13 @@ def measure_section(
     depth = None
     if word == "vertical" and surface.line.spans:
         depth = map_depth(plane, surface, settings=settings)
+    tumour = without_specks(plane, settings.min_tumour_um2)
     values = measure_amounts(plane) | _orientation_values(declared, computed, is_skin=skin)
+    values |= measure_front(plane, tumour, settings=settings)
     if depth is None:
-        values |= _absent_depths(plane, word, is_skin=skin, min_tumour_um2=settings.min_tumour_um2)
+        values |= _absent_depths(word, is_skin=skin, has_tumour=bool(tumour.any()))
     else:
-        values |= measure_compartment(plane, surface, depth=depth, settings=settings)
-        values |= measure_infiltration(plane, depth, settings=settings)
+        values |= measure_vertical(plane, surface, depth=depth, settings=settings)
     values = {name: _qualified(name, values[name], plane, never_called) for name in VALUE_UNITS}
     section = SectionMeasurements(
         plane.section_id, plane.box_um, values, _curves(plane, surface, depth=depth)
@@ -123,9 +130,7 @@ def _orientation_values(
     return found
 
 
-def _absent_depths(
-    plane: SectionPlane, word: str, *, is_skin: bool, min_tumour_um2: float
-) -> dict[str, Measurement]:
+def _absent_depths(word: str, *, is_skin: bool, has_tumour: bool) -> dict[str, Measurement]:
     """Give all depths as null, for the reason that applies."""
     if word == "horizontal":
         return {n: Measurement.not_defined(unit, HORIZONTAL) for n, unit in DEPTH_UNITS.items()}
@@ -135,9 +140,9 @@ def _absent_depths(
         absent |= {
             name: Measurement.not_defined(unit, NO_SKIN)
             for name, unit in DEPTH_UNITS.items()
-            if name not in DEPTH_OF_TUMOUR
+            if name not in OF_TUMOUR
         }
-    if not without_specks(plane, min_tumour_um2).any():
+    if not has_tumour:
         absent |= without_tumour()
     return absent
 
@@ -202,6 +207,13 @@ def _depth_flags(
         fraction = depth.junction.interpolated_fraction
         message = f"{where}: {fraction:.0%} of the dermo-subcutaneous junction is interpolated."
         yield QualityFlag("dsj_interpolated", "warn", message, fraction, "1")
+    apart = depth.estimators_apart
+    if apart is not None and apart > _MAX_APART:
+        message = (
+            f"{where}: relative depths by field lines and by distances differ by {apart:.2f}; "
+            "the junctions are far from parallel."
+        )
+        yield QualityFlag("depth_estimator_disagreement", "warn", message, apart, "1")
 
 
 def _window_flags(plane: SectionPlane, inside: Measurement) -> Iterator[QualityFlag]:

@@ -38,6 +38,7 @@ def measure_slide(
     declared_section: str,
     settings: MeasureSettings,
     never_called: tuple[str, ...] = (),
+    tumour_probability: NDArray[np.uint8] | None = None,
 ) -> SlideMeasurements:
     """Measure every section of a slide.
 
@@ -55,6 +56,9 @@ def measure_slide(
     never_called
         Names of the classes that the model which made the labels cannot call: what they
         amount to is null, not zero.
+    tumour_probability
+        uint8 (Y, X) on ``grid``: 255 times the probability of tumour, from which intervals
+        take what the segmentation leaves open; None if it is not known.
 
     Returns
     -------
@@ -69,6 +73,11 @@ def measure_slide(
         unknown.
     """
     _check_planes(labels, grid, sections=sections, sections_grid=sections_grid)
+    if tumour_probability is not None and tumour_probability.shape != labels.shape:
+        raise MeasurementError(
+            f"the tumour probabilities of shape {tumour_probability.shape} do not fit the label "
+            f"map of {labels.shape}; give both on one grid"
+        )
     _check_words(declared_section, never_called)
     sliced = section_planes(
         labels,
@@ -77,6 +86,7 @@ def measure_slide(
         sections_grid=sections_grid,
         mpp=settings.mpp,
         margin_um=margin_um(settings),
+        tumour_probability=tumour_probability,
     )
     found = [
         measure_section(plane, declared_section, settings=settings, never_called=never_called)

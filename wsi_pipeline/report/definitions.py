@@ -72,6 +72,92 @@ DEFINITIONS: dict[str, Definition] = {
         "Depth of tumour below the dermo-epidermal junction: the 99.5th percentile over tumour, "
         "without components < 500\u202fµm².",
     ),
+    "full_thickness_call": Definition(
+        "Full thickness",
+        "Whether tumour spans the dermis from near the top to near the bottom: over 500 µm and "
+        "half of its own length (full-thickness), over 100 µm (focal), else partial or none; "
+        "a rule of this software.",
+    ),
+    "full_thickness_fraction": Definition(
+        "Full-thickness fraction",
+        "Share of the assessable length over which tumour, with the 30 µm of stroma around it, "
+        "spans the dermis.",
+        "percent",
+    ),
+    "full_thickness_tumour_fraction": Definition(
+        "Full-thickness fraction of the lesion",
+        "The same as a share of the length that holds any tumour.",
+        "percent",
+    ),
+    "full_thickness_run_um": Definition(
+        "Longest full-thickness run",
+        "Longest unbroken stretch of full thickness, gaps up to 100 µm bridged.",
+    ),
+    "full_thickness_strict_fraction": Definition(
+        "Full-thickness fraction, tumour alone",
+        "The full-thickness fraction without the stroma around tumour.",
+        "percent",
+    ),
+    "full_thickness_cover15_fraction": Definition(
+        "Full-thickness fraction, lenient",
+        "The full-thickness fraction if half the usual cover of a column (15 %) is enough.",
+        "percent",
+    ),
+    "full_thickness_cover50_fraction": Definition(
+        "Full-thickness fraction, severe",
+        "The full-thickness fraction if a column must be covered by 50 % instead of 30 %.",
+        "percent",
+    ),
+    "invasion_level": Definition(
+        "Invasion level", "Deepest level that holds at least 0.5 % of the tumour."
+    ),
+    "subcutis_extension_um": Definition(
+        "Extension into the subcutis",
+        "Distance of the deepest tumour (99.5th percentile) below the dermo-subcutaneous "
+        "junction; 0 above it.",
+    ),
+    "dsj_breach_fraction": Definition(
+        "Breached lower junction",
+        "Share of the dermo-subcutaneous junction with tumour on both sides within 50 µm.",
+        "percent",
+    ),
+    "lateral_extent_mm": Definition(
+        "Lateral extent", "Length of the dermo-epidermal junction above dermis that holds tumour."
+    ),
+    "grenz_median_um": Definition(
+        "Grenz zone, median",
+        "Width of the tumour-free strip between epidermis and tumour, along the junction above "
+        "tumour.",
+    ),
+    "grenz_p05_um": Definition("Grenz zone, narrowest", "Its 5th percentile."),
+    "grenz_present_fraction": Definition(
+        "Grenz zone present", "Share of that length with a strip of 20 µm or more.", "percent"
+    ),
+    "dej_contact_fraction": Definition(
+        "Tumour touching the epidermis", "Share of that length with less than 5 µm.", "percent"
+    ),
+    "grenz_length_mm": Definition(
+        "Length of the Grenz zone", "Length of epidermis above tumour that the four refer to."
+    ),
+    "epidermotropism_fraction": Definition(
+        "Epidermotropism", "Share of the epidermis above tumour that is tumour.", "percent"
+    ),
+    "ulceration_um": Definition(
+        "Ulceration", "Length of the junction above tumour without epithelium."
+    ),
+    "front_roughness": Definition(
+        "Front roughness",
+        "Outline of the tumour and the 30 µm around it, over that of its convex hull: 1 is a "
+        "smooth nodule.",
+    ),
+    "tumour_solidity": Definition(
+        "Solidity", "Area of the same over that of its convex hull.", "percent"
+    ),
+    "tumour_stroma_ratio": Definition(
+        "Tumour–stroma ratio",
+        "Tumour over tumour and stroma together within the convex hull of each cluster of nests.",
+        "percent",
+    ),
     "occupancy_profile": Definition(
         "Depth profile",
         "Share of each band of relative depth that is tumour, from the dermo-epidermal to the "
@@ -90,8 +176,8 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "dermal_thickness_median_um": Definition(
         "Dermal thickness, median",
-        "Distance between the two junctions, with its quartiles as the interval; not corrected for "
-        "shrinkage or an oblique cut.",
+        "Length of the field lines between the two junctions, with its quartiles as the interval; "
+        "not corrected for shrinkage or an oblique cut.",
     ),
     "assessable_length_mm": Definition(
         "Assessable length",
@@ -105,11 +191,21 @@ DEFINITIONS: dict[str, Definition] = {
         "Share of the dermo-subcutaneous junction that was bridged where no fat was seen.",
         "percent",
     ),
+    "depth_estimator": Definition(
+        "Depth measured along",
+        "Field lines between both junctions, or the shortest distance where the lower is not seen.",
+    ),
+    "depth_estimators_apart": Definition(
+        "Disagreement of depths",
+        "Median difference between the relative depth along field lines and the ratio of "
+        "distances.",
+    ),
 }
 
 FLAG_TEXTS: dict[str, str] = {
     "adnexa_not_segmented": "the model never calls adnexa, so their area is not known",
     "blur_fraction": "part of the tissue is out of focus",
+    "depth_estimator_disagreement": "the two ways to measure relative depth disagree",
     "dsj_interpolated": "part of the dermo-subcutaneous junction was bridged",
     "epidermis_absent": "no surface epidermis is seen, so no depth can be measured",
     "epidermis_bridged": "the dermo-epidermal junction was bridged where epidermis is missing",

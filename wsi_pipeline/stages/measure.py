@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from wsi_pipeline.classes import TUMOUR
 from wsi_pipeline.config import Config
 from wsi_pipeline.measure import measure_slide
 from wsi_pipeline.segment.novelty import Novelty, flag_novelty
 from wsi_pipeline.stages.artefacts import provenance, used_settings, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.tile import read_tiled
-from wsi_pipeline.store import Segmentation
+from wsi_pipeline.store import PROBABILITIES, Segmentation
 
 SCHEMA = "wsi_pipeline/measurements/1"
 
@@ -51,6 +54,7 @@ def measure_segmentation(
         declared_section=record.declared.section,
         settings=config.measure,
         never_called=tuple(store.attributes["model"]["never_called"]),
+        tumour_probability=np.asarray(store.array(PROBABILITIES)[TUMOUR]),
     )
     # Segmentations of earlier versions do not say it.
     numbers, novelty = measured.to_json(), store.attributes.get("novelty")
