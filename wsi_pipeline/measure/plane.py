@@ -42,6 +42,9 @@ class SectionPlane:
         Exact area of each class, in the order of the label values.
     is_cut
         Whether its tissue reaches the edge of the label plane.
+    labels, label_mpp
+        uint8 (Y, X): the section's own label pixels without margin, and their width, µm;
+        for what is too narrow for the measurement plane.
     """
 
     section_id: int
@@ -52,6 +55,8 @@ class SectionPlane:
     tissue: NDArray[np.float32]
     areas_um2: tuple[float, ...]
     is_cut: bool
+    labels: NDArray[np.uint8]
+    label_mpp: float
 
     @property
     def tissue_um2(self) -> float:
@@ -99,7 +104,7 @@ def section_planes(
         member = _member_mask(sections == section_id, sections_grid, grid=grid, box=inner)
         own = _cut(labels, inner) * member
         yield _plane(
-            _block_counts(own, block_px),
+            own,
             section_id=section_id,
             grid=grid.cropped(inner),
             box_um=_box_um(box, sections_grid),
@@ -157,7 +162,7 @@ def _member_mask(
     return np.asarray(member[rows][:, columns])
 
 
-def _block_counts(labels: NDArray[np.uint8], block_px: int) -> NDArray[np.uint16]:
+def block_counts(labels: NDArray[np.uint8], block_px: int) -> NDArray[np.uint16]:
     """(classes, Y, X): label pixels of each class in each block."""
     rows, columns = labels.shape[0] // block_px, labels.shape[1] // block_px
     counts = np.empty((len(CLASS_NAMES), rows, columns), np.uint16)
@@ -170,7 +175,7 @@ def _block_counts(labels: NDArray[np.uint8], block_px: int) -> NDArray[np.uint16
 
 
 def _plane(
-    counts: NDArray[np.uint16],
+    own: NDArray[np.uint8],
     *,
     section_id: int,
     grid: Grid,
@@ -179,7 +184,8 @@ def _plane(
     block_px: int,
     margin_px: int,
 ) -> SectionPlane:
-    """Turn counts of label pixels into classes, shares and areas."""
+    """Turn label pixels into classes, shares and areas."""
+    counts = block_counts(own, block_px)
     pixels = float(block_px**2)
     tissue = 1 - counts[BACKGROUND] / np.float32(pixels)
     tumour = counts[TUMOUR] / np.float32(pixels)
@@ -195,4 +201,6 @@ def _plane(
             float(total) * grid.pixel_area_um2 for total in counts.sum(axis=(1, 2), dtype=np.int64)
         ),
         is_cut=is_cut,
+        labels=own,
+        label_mpp=grid.mpp,
     )
