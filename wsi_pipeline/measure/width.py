@@ -33,10 +33,8 @@ _STEPS = tuple(
 )
 _REACH_PX = 2
 # Up to this size many discs are drawn with one index array; above it, each with a mask.
-_SMALL_PX = 400
+_SMALL_SQUARE = 128
 _BATCH_PX = 2_000_000
-# 2 d of a strip of w pixels is w or w + 1 along the grid and w on average across it.
-_EXCESS_PX = 0.5
 
 
 def local_thickness_px(mask: Mask) -> NDArray[np.float32]:
@@ -56,8 +54,9 @@ def local_thickness_px(mask: Mask) -> NDArray[np.float32]:
     -----
     Discs are sets of pixel centres nearer to their own centre than any pixel outside is.
     Within that definition the result is exact: it equals the maximum over *all* discs.
-    Against the continuous plane it errs by at most 1 px, and by less than half a pixel on
-    average over directions.  The containment test is that of Remy and Thiel.
+    Against the continuous plane strips read 0.4 to 0.6 px too wide and discs 0.6 to 0.7 px
+    too narrow, on average over places and directions; single ones err by 1.8 px at most.
+    The containment test is that of Remy and Thiel.
 
     References
     ----------
@@ -66,8 +65,7 @@ def local_thickness_px(mask: Mask) -> NDArray[np.float32]:
     """
     squares = squared_distances(np.pad(mask, _REACH_PX))
     drawn = _draw_discs(squares)[_REACH_PX:-_REACH_PX, _REACH_PX:-_REACH_PX]
-    width_px = 2 * np.sqrt(drawn, dtype=np.float32) - np.float32(_EXCESS_PX)
-    return np.where(drawn > 0, width_px, np.float32(0))
+    return np.asarray(2 * np.sqrt(drawn, dtype=np.float32))
 
 
 def squared_distances(mask: Mask) -> Squares:
@@ -130,13 +128,13 @@ def _draw_discs(squares: Squares) -> Squares:
     radii = squares.ravel()[centres]
     order = np.argsort(radii, kind="stable")
     values, starts = np.unique(radii[order], return_index=True)
-    groups = np.split(centres[order], starts[1:])
-    down, right = _lattice(int(values[-1]) if len(values) else 0)
-    sizes = np.searchsorted(down**2 + right**2, values)
-    for value, centre, size in zip(values, groups, sizes, strict=True):
-        if size <= _SMALL_PX:
-            offsets = down[:size] * squares.shape[1] + right[:size]
-            _draw_many(drawn.ravel(), centre, offsets=offsets, value=value)
+    groups = np.split(centres[order], starts[1:])[: len(values)]
+    down, right = _lattice(_SMALL_SQUARE)
+    lengths = down**2 + right**2
+    for value, centre in zip(values, groups, strict=True):
+        if value <= _SMALL_SQUARE:
+            offsets = (down * squares.shape[1] + right)[lengths < value]
+            _draw_many(drawn.ravel(), centre, offsets=offsets, value=int(value))
         else:
             _draw_each(drawn, centre, value=int(value))
     return drawn
@@ -160,14 +158,11 @@ def _draw_each(drawn: Squares, centres: Indices, *, value: int) -> None:
 
 
 def _lattice(square: int) -> tuple[Indices, Indices]:
-    """Offsets ``(down, right)`` with a squared length below ``square``, short ones first."""
+    """Offsets ``(down, right)`` with a squared length below ``square``."""
     reach = int(np.sqrt(square))
-    side = np.arange(-reach, reach + 1)
-    down, right = (axis.ravel() for axis in np.meshgrid(side, side, indexing="ij"))
-    length = down**2 + right**2
-    order = np.argsort(length, kind="stable")
-    order = order[: np.searchsorted(length[order], square)]
-    return down[order], right[order]
+    down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    near = down**2 + right**2 < square
+    return down[near], right[near]
 
 
 def _centres(squares: Squares) -> Indices:
