@@ -80,7 +80,7 @@ def test_headlines_carry_an_interval_that_holds_them() -> None:
 
 
 def test_what_the_segmentation_leaves_open_widens_the_interval() -> None:
-    labels, grid = paint(SKIN, 4.0)
+    labels, _grid = paint(SKIN, 4.0)
     sure = np.where(labels == TUMOUR, 255, 0).astype(np.uint8)
     # A layer of 100 µm below the tumour is tumour at 40 %.
     deeper, _ = paint(dataclasses.replace(SKIN, slabs=(Slab(-600, 600, 0.1, 0.8),)), 4.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -183,7 +184,7 @@ def columns_of(hit: np.ndarray, widths: np.ndarray, pieces: np.ndarray) -> Colum
 def test_extent_is_what_counting_says(row: list[bool]) -> None:
     found = extent_of(columns_of(np.array([row]), np.ones(1), np.zeros(1, int)), np.array([row]))
     at = [i for i, hit in enumerate(row) if hit]
-    gaps = [b - a - 1 for a, b in zip(at, at[1:], strict=False)]
+    gaps = [b - a - 1 for a, b in itertools.pairwise(at)]
     assert found.cover[0] == sum(row) / len(row)
     assert found.first[0] == (at[0] / len(row) if at else 1)
     assert found.last[0] == ((at[-1] + 1) / len(row) if at else 0)

@@ -32,6 +32,8 @@ from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.errors import MeasurementError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.measure.architecture import ARCHITECTURE_UNITS
+from wsi_pipeline.measure.horizontal import HORIZONTAL_UNITS
 from wsi_pipeline.measure.infiltration import INFILTRATION_UNITS
 from wsi_pipeline.measure.section import VALUE_UNITS
 from wsi_pipeline.measure.thickness import THICKNESS_UNITS
@@ -46,15 +48,17 @@ def statuses(found) -> dict[str, str]:
 
 
 def test_a_plain_vertical_section_has_every_value_and_no_flag() -> None:
-    found = measure_skin(SMALL)
-    assert set(statuses(found).values()) == {"measured"}
+    found = measure_skin(SMALL, mpp=2.0)
+    absent = {name for name, status in statuses(found).items() if status == "not_defined"}
+    assert absent == set(HORIZONTAL_UNITS)
+    assert set(statuses(found).values()) == {"measured", "not_defined"}
     assert list(found.sections[0].values) == list(VALUE_UNITS)
     assert {name: value.unit for name, value in found.values.items()} == VALUE_UNITS
     assert codes(found) == set()
 
 
 def test_no_fat_leaves_lower_bounds() -> None:
-    found = measure_skin(dataclasses.replace(SMALL, fat_um=0))
+    found = measure_skin(dataclasses.replace(SMALL, fat_um=0), mpp=2.0)
     got = statuses(found)
     assert codes(found) == {"fat_absent"}
     at_least = {"depth_max_um", "dermal_thickness_median_um", "dermal_compartment_area_mm2"}
@@ -207,8 +211,10 @@ def test_what_the_model_never_calls_is_null() -> None:
 
 def test_without_a_class_for_tumour_there_is_no_infiltration() -> None:
     found = measure(*paint(SMALL, 4.0), never_called=("tumour",))
-    lost = ("area_tumour_mm2", "tumour_tissue_fraction", *INFILTRATION_UNITS)
-    assert {name for name in VALUE_UNITS if found.values[name].value is None} == set(lost)
+    lost = {"area_tumour_mm2", "tumour_tissue_fraction", *INFILTRATION_UNITS, *ARCHITECTURE_UNITS}
+    lost |= {"radial_profile"}
+    absent = {name for name in VALUE_UNITS if found.values[name].value is None}
+    assert absent == lost | {*HORIZONTAL_UNITS}
     assert {found.values[name].reason for name in lost} == {"the model never calls tumour"}
 
 
@@ -253,15 +259,19 @@ def test_long_follicles_are_no_sign_of_a_horizontal_section() -> None:
 
 
 def test_tissue_at_the_rim_is_flagged() -> None:
-    labels, grid = paint(SMALL, 4.0)
+    labels, grid = paint(SMALL, 2.0)
     middle = grid.shape[1] // 2
     cropped = np.ascontiguousarray(labels[:, middle:])
     found = measure(cropped, Grid(cropped.shape, grid.mpp))
     assert codes(found) == {"touches_edge"}
+    sizes = ("nest_area_median_um2", "nest_diameter_median_um")
     for name, value in found.values.items():
-        bounded = value.unit in ("mm", "mm²")
+        if name in HORIZONTAL_UNITS:
+            continue
+        bounded = value.unit in ("mm", "mm²") or name == "nest_count" or name in sizes
         assert value.status == ("at_least" if bounded else "measured"), name
-        assert value.reason == ("the section reaches the edge of the plane" if bounded else "")
+        why = "100% of the nests are cut off" if name in sizes else "the section reaches the edge"
+        assert (why in value.reason) if bounded else value.reason == ""
 
 
 @pytest.mark.parametrize("turns", range(4))

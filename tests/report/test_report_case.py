@@ -242,10 +242,10 @@ def test_lower_bounds_and_intervals_are_shown(make_case: Make, read_page: Make) 
 def test_an_unknown_measurement_is_shown_by_its_name(
     make_case: Make, make_slide: Make, make_values: Make, read_page: Make
 ) -> None:
-    values = make_values({"nest_count": Measurement(41.0, "nests")})
+    values = make_values({"vessel_count": Measurement(41.0, "vessels")})
     slide = make_slide(measurements={"values": values})
     text = read_page(render_case(make_case(slides=(slide,)))).text
-    assert re.search(r"Nest count 41 nests – measured nest_count", text)
+    assert re.search(r"Vessel count 41 vessels – measured vessel_count", text)
 
 
 def test_a_slide_without_measurements_is_still_shown(make_case: Make, make_slide: Make) -> None:

@@ -129,8 +129,8 @@ def test_an_interval_carries_its_unit() -> None:
 
 
 def test_an_unknown_measurement_goes_by_its_name() -> None:
-    assert definition_of("nest_count").title == "Nest count"
-    assert definition_of("cord_fraction").form == "percent"
+    assert definition_of("vessel_count").title == "Vessel count"
+    assert definition_of("vessel_fraction").form == "percent"
     assert definition_of("area_keratin_mm2").title == "Keratin area"
     assert reading_order(["zebra", "apple", "depth_max_um"]) == ["depth_max_um", "apple", "zebra"]
     assert set(HEADLINES) < set(DEFINITIONS)

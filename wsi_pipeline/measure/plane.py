@@ -173,7 +173,7 @@ def _member_mask(
     return np.asarray(member[rows][:, columns])
 
 
-def _block_counts(labels: NDArray[np.uint8], block_px: int) -> NDArray[np.uint16]:
+def block_counts(labels: NDArray[np.uint8], block_px: int) -> NDArray[np.uint16]:
     """(classes, Y, X): label pixels of each class in each block."""
     rows, columns = labels.shape[0] // block_px, labels.shape[1] // block_px
     counts = np.empty((len(CLASS_NAMES), rows, columns), np.uint16)
@@ -219,7 +219,7 @@ def _plane(
     margin_px: int,
 ) -> SectionPlane:
     """Gather label pixels into classes, shares and areas."""
-    counts, pixels = _block_counts(own, block_px), float(block_px**2)
+    counts, pixels = block_counts(own, block_px), float(block_px**2)
     tissue = 1 - counts[BACKGROUND] / np.float32(pixels)
     tumour = counts[TUMOUR] / np.float32(pixels)
     rim = Box.of_shape(tissue.shape).expanded(margin_px)

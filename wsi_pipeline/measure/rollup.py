@@ -12,12 +12,16 @@
 4. One lower bound makes the slide's value a lower bound.
 5. The orientation is the word that all sections which have one share, else ``mixed``; its
    confidence the least.
+6. The growth pattern is that of the pooled shares; follicles have the interval of their sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
+from wsi_pipeline.measure.architecture import PATTERN_UNITS, SHARE_UNITS, name_pattern
+from wsi_pipeline.measure.horizontal import count_follicles
 from wsi_pipeline.measure.infiltration import BALANCE_LIMIT, balance_of
 from wsi_pipeline.measure.invasion import LEVELS
 from wsi_pipeline.measure.results import SectionMeasurements
@@ -52,6 +56,21 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
     "front_roughness": ("area_tumour_mm2",),
     "tumour_solidity": ("area_tumour_mm2",),
     "tumour_stroma_ratio": ("area_tumour_mm2",),
+    **dict.fromkeys((*SHARE_UNITS, "tumour_width_median_um"), ("nest_total_area_mm2",)),
+    **dict.fromkeys(
+        ("nest_area_median_um2", "nest_diameter_median_um", "nest_cut_fraction"), ("nest_count",)
+    ),
+    **dict.fromkeys(
+        (
+            "nests_per_mm2",
+            "radial_profile",
+            "follicles_per_mm2",
+            "follicular_units_per_mm2",
+            "follicles_per_punch",
+            "follicular_units_per_punch",
+        ),
+        ("tissue_area_mm2",),
+    ),
 }
 _GREATEST = (
     "depth_max_um",
@@ -70,15 +89,40 @@ def roll_up(sections: Sections) -> dict[str, Measurement]:
     values = {
         name: _rolled(name, unit, sections=sections)
         for name, unit in VALUE_UNITS.items()
-        if name not in ORIENTATION_UNITS
+        if name not in ORIENTATION_UNITS and name not in PATTERN_UNITS
     }
-    return values | _orientation(sections)
+    return values | _orientation(sections) | _pattern(values) | _follicles(values, sections)
 
 
 def _orientation(sections: Sections) -> dict[str, Measurement]:
     """Shared word or ``mixed``, and the least confidence."""
     return {
         name: _shared([section.values[name] for section in sections]) for name in ORIENTATION_UNITS
+    }
+
+
+def _pattern(values: Mapping[str, Measurement]) -> dict[str, Measurement]:
+    """Growth pattern of the pooled shares."""
+    first = values["solid_fraction"]
+    if first.value is None:
+        return {name: dataclasses.replace(first, unit=unit) for name, unit in PATTERN_UNITS.items()}
+    found = name_pattern({name: _number(values[name]) for name in SHARE_UNITS})
+    return {name: dataclasses.replace(value, reason=first.reason) for name, value in found.items()}
+
+
+def _follicles(values: Mapping[str, Measurement], sections: Sections) -> dict[str, Measurement]:
+    """Counts and densities of follicles with the interval of the pooled count."""
+    having = [s.values for s in sections if s.values["follicle_count"].value is not None]
+    follicles, units, tissue_mm2 = (
+        sum(_number(section[name]) for section in having)
+        for name in ("follicle_count", "follicular_unit_count", "tissue_area_mm2")
+    )
+    if not tissue_mm2:
+        return {}
+    pooled = count_follicles(follicles, units, tissue_mm2=tissue_mm2)
+    return {
+        name: dataclasses.replace(values[name], interval=value.interval)
+        for name, value in pooled.items()
     }
 
 
@@ -159,7 +203,7 @@ def _mean(
     name: str, values: Sequence[Measurement], *, weights: Weights
 ) -> float | tuple[float, ...]:
     """Average the values of this name in the way that suits it."""
-    if name == "occupancy_profile":
+    if isinstance(values[0].value, tuple):
         return _mean_profile(values, weights)
     if name == "top_bottom_log2":
         return _mean_balance(values, weights)

@@ -4,20 +4,31 @@
 2. The orientation: what was declared wins, what the labels say is always computed.
 3. Depths, on a vertical section that bears epidermis; elsewhere they are null, with the
    reason.  Null is not zero.
-4. Flags for whatever limits these numbers.
+4. The growth pattern of the tumour, on any section; rings and follicles on a horizontal one.
+5. Flags for whatever limits these numbers.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from wsi_pipeline.classes import ADNEXA, CLASS_NAMES, DERMIS, EPIDERMIS, INFLAMMATION, TUMOUR
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.measure.amounts import AMOUNT_UNITS, measure_amounts
+from wsi_pipeline.measure.architecture import (
+    ARCHITECTURE_UNITS,
+    BORDERLINE,
+    measure_architecture,
+)
 from wsi_pipeline.measure.dej import Surface, find_surface
 from wsi_pipeline.measure.depth import DepthMap, map_depth
 from wsi_pipeline.measure.front import FRONT_UNITS, measure_front
+from wsi_pipeline.measure.horizontal import (
+    FOLLICLE_UNITS,
+    HORIZONTAL_UNITS,
+    measure_horizontal,
+)
 from wsi_pipeline.measure.infiltration import MAX_ASIDE, without_specks
 from wsi_pipeline.measure.line import to_slide_um
 from wsi_pipeline.measure.orientation import Orientation, judge_orientation
@@ -42,10 +53,23 @@ VALUE_UNITS: dict[str, str] = {
     **ORIENTATION_UNITS,
     **FRONT_UNITS,
     **DEPTH_UNITS,
+    **ARCHITECTURE_UNITS,
+    **HORIZONTAL_UNITS,
 }
-_NEEDS_TUMOUR = ("tumour_tissue_fraction", *FRONT_UNITS, *TUMOUR_UNITS)
+# What labels that cannot hold a class do not tell, besides its area.
+_NEEDS = {
+    CLASS_NAMES[TUMOUR]: {
+        "tumour_tissue_fraction",
+        *FRONT_UNITS,
+        *TUMOUR_UNITS,
+        *ARCHITECTURE_UNITS,
+        "radial_profile",
+    },
+    CLASS_NAMES[ADNEXA]: {*FOLLICLE_UNITS},
+}
 
 HORIZONTAL = "a horizontal section shows one level of the skin only"
+VERTICAL = "rings and follicles are those of a horizontal section"
 INDETERMINATE = (
     "the labels do not tell whether the section is vertical or horizontal, and neither was declared"
 )
@@ -95,11 +119,13 @@ def measure_section(
         values |= _absent_depths(word, is_skin=skin, has_tumour=bool(tumour.any()))
     else:
         values |= measure_vertical(plane, surface, depth=depth, settings=settings)
+    values |= measure_architecture(plane) | _horizontal_values(plane, word)
     values = {name: _qualified(name, values[name], plane, never_called) for name in VALUE_UNITS}
     section = SectionMeasurements(
         plane.section_id, plane.box_um, values, _curves(plane, surface, depth=depth)
     )
     flags = [*_orientation_flags(plane, declared, computed=computed)]
+    flags += _architecture_flags(plane, values)
     if word == "vertical" and skin:
         flags += _depth_flags(plane, surface, depth=depth)
         flags += _window_flags(plane, values["tumour_in_window_fraction"])
@@ -130,6 +156,15 @@ def _orientation_values(
     return found
 
 
+def _horizontal_values(plane: SectionPlane, word: str) -> dict[str, Measurement]:
+    """What a horizontal section shows, or why this one does not."""
+    if word == "horizontal":
+        return measure_horizontal(plane)
+    if word == "vertical":
+        return {n: Measurement.not_defined(u, VERTICAL) for n, u in HORIZONTAL_UNITS.items()}
+    return {n: Measurement.not_assessable(u, INDETERMINATE) for n, u in HORIZONTAL_UNITS.items()}
+
+
 def _absent_depths(word: str, *, is_skin: bool, has_tumour: bool) -> dict[str, Measurement]:
     """Give all depths as null, for the reason that applies."""
     if word == "horizontal":
@@ -152,10 +187,10 @@ def _qualified(
 ) -> Measurement:
     """Value, less what the labels cannot know, and bounded where the section is cut off."""
     for unknown in never_called:
-        of_tumour = unknown == CLASS_NAMES[TUMOUR] and name in _NEEDS_TUMOUR
-        if of_tumour or name == f"area_{unknown}_mm2":
+        if name in _NEEDS.get(unknown, ()) or name == f"area_{unknown}_mm2":
             return Measurement.not_assessable(value.unit, f"the model never calls {unknown}")
-    if plane.is_cut and value.unit in ("mm", "mm²") and value.value is not None:
+    grows = value.unit in ("mm", "mm²") or name.endswith("_count")
+    if plane.is_cut and grows and value.value is not None:
         reason = f"{value.reason}; {CUT}" if value.reason else CUT
         return dataclasses.replace(value, status="at_least", reason=reason)
     return value
@@ -182,6 +217,19 @@ def _orientation_flags(
             f"{computed.word}; the declaration was followed."
         )
         yield QualityFlag("orientation_conflict", "warn", message, computed.confidence, "1")
+
+
+def _architecture_flags(
+    plane: SectionPlane, values: Mapping[str, Measurement]
+) -> Iterator[QualityFlag]:
+    """Flag a growth pattern that a small change would turn into another one."""
+    margin = values["architecture_margin"].value
+    if isinstance(margin, float) and margin < BORDERLINE:
+        message = (
+            f"The growth pattern of section {plane.section_id} is "
+            f"{values['architecture'].value}, close to {values['architecture_next'].value}."
+        )
+        yield QualityFlag("architecture_borderline", "info", message, margin, "1")
 
 
 def _depth_flags(

@@ -200,10 +200,88 @@ DEFINITIONS: dict[str, Definition] = {
         "Median difference between the relative depth along field lines and the ratio of "
         "distances.",
     ),
+    "architecture": Definition(
+        "Growth pattern",
+        "Named from the shares of the tumour by width, and of tubules, by the first rule that "
+        "applies; an operational definition of this software.",
+    ),
+    "architecture_next": Definition(
+        "Growth pattern, nearest other", "The pattern that the least change would turn it into."
+    ),
+    "architecture_margin": Definition(
+        "Growth pattern, margin",
+        "That change over the limit it would pass: 0 at a limit, 1 where no other is near.",
+        "membership",
+    ),
+    "single_file_fraction": Definition(
+        "Single cells and files",
+        "Share of the tumour that is at most 18\u202fµm wide, or in pieces < 500\u202fµm².",
+        "percent",
+    ),
+    "cord_fraction": Definition(
+        "Cords", "Share of the tumour that is 18 to 60\u202fµm wide.", "percent"
+    ),
+    "trabecula_fraction": Definition(
+        "Trabeculae", "Share of the tumour that is 60 to 150\u202fµm wide.", "percent"
+    ),
+    "solid_fraction": Definition(
+        "Solid growth", "Share of the tumour that is 150\u202fµm wide or wider.", "percent"
+    ),
+    "lumen_fraction": Definition(
+        "Lumina", "Share of the tumour, lumina included, that is lumen.", "percent"
+    ),
+    "tubule_fraction": Definition(
+        "Tubules",
+        "Share of the tumour, lumina included, that is lumen or within 36\u202fµm of one.",
+        "percent",
+    ),
+    "tumour_width_median_um": Definition(
+        "Tumour width, median",
+        "Local thickness: the largest disc within the tumour that holds a place, with quartiles "
+        "over its area.",
+    ),
+    "nest_total_area_mm2": Definition("Nest area", "Area of the tumour, lumina filled."),
+    "nest_count": Definition(
+        "Nests on the section",
+        "Connected pieces of 500\u202fµm² and more; cuts through a network, not its parts.",
+    ),
+    "nests_per_mm2": Definition("Nests per area", "Nests over tissue area."),
+    "nest_area_median_um2": Definition("Nest area, median", "Over nests, with quartiles."),
+    "nest_diameter_median_um": Definition(
+        "Nest diameter, median", "Diameter of a disc of the nest's area, with quartiles."
+    ),
+    "nest_cut_fraction": Definition(
+        "Nests cut off", "Share of nests that border on glass at the section's edge.", "percent"
+    ),
+    "radial_profile": Definition(
+        "Radial profile",
+        "Share of tumour in ten rings of a horizontal section, from its edge inwards.",
+        "percent",
+    ),
+    "follicle_count": Definition(
+        "Follicles",
+        "Places in the adnexa of a horizontal section where a disc of 100\u202fµm fits; interval: "
+        "Poisson, 95\u202f%.",
+    ),
+    "follicular_unit_count": Definition(
+        "Follicular units", "Groups of follicles within 150\u202fµm of each other."
+    ),
+    "follicles_per_mm2": Definition("Follicles per area", "Follicles over tissue area."),
+    "follicular_units_per_mm2": Definition(
+        "Follicular units per area", "Follicular units over tissue area."
+    ),
+    "follicles_per_punch": Definition(
+        "Follicles per 4\u202fmm punch", "Density of follicles times 12.57\u202fmm²."
+    ),
+    "follicular_units_per_punch": Definition(
+        "Follicular units per 4\u202fmm punch",
+        "Density of follicular units times 12.57\u202fmm².",
+    ),
 }
 
 FLAG_TEXTS: dict[str, str] = {
     "adnexa_not_segmented": "the model never calls adnexa, so their area is not known",
+    "architecture_borderline": "the growth pattern is close to another one",
     "blur_fraction": "part of the tissue is out of focus",
     "depth_estimator_disagreement": "the two ways to measure relative depth disagree",
     "dsj_interpolated": "part of the dermo-subcutaneous junction was bridged",
@@ -227,8 +305,10 @@ FLAG_TEXTS: dict[str, str] = {
 """Meaning of each quality flag, as a clause."""
 
 PROFILE = "occupancy_profile"
+LISTS = (PROFILE, "radial_profile")
+"""Measurements of several numbers each."""
 
-HEADLINES: tuple[str, ...] = tuple(name for name in DEFINITIONS if name != PROFILE)
+HEADLINES: tuple[str, ...] = tuple(name for name in DEFINITIONS if name not in LISTS)
 """Measurements of one number or word each: the fixed columns of the cohort's table."""
 
 GLANCE: tuple[str, ...] = (
@@ -246,8 +326,8 @@ def definition_of(name: str) -> Definition:
 
     Examples
     --------
-    >>> definition_of("nest_count").title
-    'Nest count'
+    >>> definition_of("vessel_count").title
+    'Vessel count'
     """
     known = DEFINITIONS.get(name)
     if known is not None:

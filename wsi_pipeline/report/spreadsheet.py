@@ -23,7 +23,7 @@ from typing import Any
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.report.contents import CohortRow
-from wsi_pipeline.report.definitions import HEADLINES, PROFILE
+from wsi_pipeline.report.definitions import HEADLINES, LISTS
 
 IDENTITY: tuple[str, ...] = (
     "case_id",
@@ -56,7 +56,7 @@ NUMBERS: tuple[str, ...] = (
 def cohort_csv(rows: Sequence[CohortRow]) -> str:
     """Write the cohort as comma-separated values (RFC 4180, with a header).
 
-    Intervals, depth profiles and the values of single sections are left out; they are in the
+    Intervals, profiles and the values of single sections are left out; they are in the
     ``report.json`` of each case.
 
     Parameters
@@ -109,7 +109,7 @@ def _worth(row: CohortRow) -> tuple[str | float, ...]:
 def _further_names(rows: Iterable[CohortRow]) -> list[str]:
     """Measurements of some row that have no column of their own yet."""
     named = {name for row in rows for name in row.values}
-    return sorted(named - {*NUMBERS, PROFILE})
+    return sorted(named - {*NUMBERS, *LISTS})
 
 
 def _columns(name: str) -> tuple[str, str, str]:
