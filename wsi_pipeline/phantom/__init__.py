@@ -19,6 +19,7 @@ works on human tissue.
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
 from wsi_pipeline.phantom.spec import PhantomSpec, sample_spec, vary_lesion
+from wsi_pipeline.phantom.stamp import map_nuclei
 from wsi_pipeline.phantom.tiff import write_slide_tiff
 from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
 
@@ -28,6 +29,7 @@ __all__ = [
     "Phantom",
     "PhantomSpec",
     "coarsen_labels",
+    "map_nuclei",
     "paint_phantom",
     "sample_artefacts",
     "sample_spec",

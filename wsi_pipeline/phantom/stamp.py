@@ -4,10 +4,12 @@
 2. Each is an anti-aliased outline, a darker membrane, chromatin grain and, where it is
    vesicular, a pale centre with nucleoli.
 3. Later nuclei lie over earlier ones.
+4. `map_nuclei` says for every pixel whose nucleus it shows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,20 +53,47 @@ def stamp_nuclei(nuclei: Nuclei, box: Box, *, mpp: float, grain: Tile) -> Ink:
     grain
         Chromatin texture.
     """
+    pad = STAMP_PX[-1]
+    canvas = Ink(*np.zeros((2, box.height + 2 * pad, box.width + 2 * pad), np.float32))
+    for edge_px, numbers in _batches(nuclei, box, mpp=mpp):
+        batch = nuclei[numbers]
+        corners = _corners(batch, mpp=mpp, edge_px=edge_px)
+        stamps = _draw(batch, corners, mpp=mpp, edge_px=edge_px, grain=grain)
+        _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps=stamps)
+    return Ink(canvas.cover[pad:-pad, pad:-pad], canvas.haematoxylin[pad:-pad, pad:-pad])
+
+
+def map_nuclei(nuclei: Nuclei, box: Box, *, mpp: float) -> NDArray[np.uint32]:
+    """Say for every pixel of a box whose nucleus it shows.
+
+    Returns
+    -------
+    uint32 (Y, X)
+        Row of the nucleus in the table plus one, as `stamp_nuclei` draws them: of two that
+        overlap the later drawn; 0 where less than half of the pixel is covered.
+    """
+    pad = STAMP_PX[-1]
+    canvas = np.zeros((box.height + 2 * pad, box.width + 2 * pad), np.uint32)
+    for edge_px, numbers in _batches(nuclei, box, mpp=mpp):
+        batch = nuclei[numbers]
+        corners = _corners(batch, mpp=mpp, edge_px=edge_px)
+        within, _ = _within_px(batch, corners, mpp=mpp, edge_px=edge_px)
+        places = corners - np.array([box.top - pad, box.left - pad])
+        for number, (top, left), inside in zip(numbers, places, within >= 0, strict=True):
+            canvas[top : top + edge_px, left : left + edge_px][inside] = number + 1
+    return canvas[pad:-pad, pad:-pad]
+
+
+def _batches(nuclei: Nuclei, box: Box, *, mpp: float) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Rows of the nuclei that touch a box, in the order of drawing, by the edge of their square."""
     half = np.ceil(0.5 * nuclei["major_um"] * (1 + 2.5 * nuclei["wobble"]) / mpp).astype(int) + 1
     row, column = nuclei["down_um"] / mpp, nuclei["right_um"] / mpp
     near = (row > box.top - half) & (row < box.bottom + half)
     near &= (column > box.left - half) & (column < box.right + half)
-    pad = STAMP_PX[-1]
-    canvas = Ink(*np.zeros((2, box.height + 2 * pad, box.width + 2 * pad), np.float32))
-    touched, size = nuclei[near], 2 * half[near]
     for edge_px, smaller in zip(STAMP_PX, (0, *STAMP_PX), strict=False):
-        batch = touched[(size <= edge_px) & (size > smaller)]
-        if len(batch):
-            corners = _corners(batch, mpp=mpp, edge_px=edge_px)
-            stamps = _draw(batch, corners, mpp=mpp, edge_px=edge_px, grain=grain)
-            _lay_over(canvas, corners - np.array([box.top - pad, box.left - pad]), stamps=stamps)
-    return Ink(canvas.cover[pad:-pad, pad:-pad], canvas.haematoxylin[pad:-pad, pad:-pad])
+        numbers = np.flatnonzero(near & (2 * half <= edge_px) & (2 * half > smaller))
+        if len(numbers):
+            yield edge_px, numbers
 
 
 def _corners(nuclei: Nuclei, *, mpp: float, edge_px: int) -> NDArray[np.intp]:
@@ -77,6 +106,17 @@ def _draw(
     nuclei: Nuclei, corners: NDArray[np.intp], *, mpp: float, edge_px: int, grain: Tile
 ) -> Ink:
     """Evaluate a batch of nuclei, each in its own square: (N, edge, edge)."""
+    within, places = _within_px(nuclei, corners, mpp=mpp, edge_px=edge_px)
+    cover = np.clip(within + 0.5, 0, 1)
+    texture = _grain_of(corners, edge_px=edge_px, grain=grain)
+    shade = _chromatin(nuclei, within * mpp, places=places, texture=texture)
+    return Ink(cover, cover * shade)
+
+
+def _within_px(
+    nuclei: Nuclei, corners: NDArray[np.intp], *, mpp: float, edge_px: int
+) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Distance inside each outline, px, and places along and across in half axes."""
     axis = np.arange(edge_px, dtype=np.float32) + np.float32(0.5)
     down = (corners[:, :1] + axis) * mpp - nuclei["down_um"][:, None]
     right = (corners[:, 1:] + axis) * mpp - nuclei["right_um"][:, None]
@@ -88,11 +128,7 @@ def _draw(
     edge = _outline(along / reach, across / reach, wobble=nuclei["wobble"])
     # Distance from the outline in pixels, exact to first order, for anti-aliasing.
     mean_um = (0.5 * np.sqrt(nuclei["major_um"] * nuclei["minor_um"]))[:, None, None]
-    within = (edge - reach) * (mean_um / mpp)
-    cover = np.clip(within + 0.5, 0, 1)
-    texture = _grain_of(corners, edge_px=edge_px, grain=grain)
-    shade = _chromatin(nuclei, within * mpp, places=(along, across), texture=texture)
-    return Ink(cover, cover * shade)
+    return np.asarray((edge - reach) * (mean_um / mpp), np.float32), (along, across)
 
 
 def _outline(cos: Floats, sin: Floats, *, wobble: Floats) -> Floats:

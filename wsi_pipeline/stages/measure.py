@@ -1,4 +1,7 @@
-"""``segmentation.ome.zarr`` + ``tiles.json`` → ``measurements.json``: what do the labels say?"""
+"""``segmentation.ome.zarr`` + ``tiles.json`` → ``measurements.json``: what do the labels say?
+
+With ``nuclei.parquet``, also what the nuclei of the tumour say.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wsi_pipeline.classes import CLASS_NAMES, TUMOUR
 from wsi_pipeline.config import Config
-from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.measure import absent_nuclei, measure_nuclei, measure_slide
 from wsi_pipeline.stages.artefacts import provenance, used_settings, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.tile import read_tiled
-from wsi_pipeline.store import Segmentation
+from wsi_pipeline.store import Segmentation, read_points
 
 SCHEMA = "wsi_pipeline/measurements/1"
 
 
 def measure_segmentation(
-    record: SlideRecord, *, tiles: Path, segmentation: Path, config: Config, out: Path
+    record: SlideRecord,
+    *,
+    tiles: Path,
+    segmentation: Path,
+    config: Config,
+    out: Path,
+    nuclei: Path | None = None,
 ) -> None:
     """Measure a segmented slide and write the numbers.
 
@@ -33,6 +43,8 @@ def measure_segmentation(
         Settings.
     out
         Where to write ``measurements.json``.
+    nuclei
+        ``nuclei.parquet``; without it no nuclear value is given.
 
     Raises
     ------
@@ -51,7 +63,10 @@ def measure_segmentation(
         settings=config.measure,
         never_called=tuple(store.attributes["model"]["never_called"]),
     )
+    sections = ("measure",) if nuclei is None else ("measure", "grade")
     numbers = measured.to_json()
+    if nuclei is not None:
+        numbers["values"] |= _nuclear_values(record, nuclei, config=config)
     write_json(
         out,
         {
@@ -63,7 +78,7 @@ def measure_segmentation(
             "flags": _joined(tiled.flags, numbers["flags"]),
             "model": store.attributes["model"],
             "provenance": {
-                **provenance("measure", settings=used_settings(config, "measure")),
+                **provenance("measure", settings=used_settings(config, *sections)),
                 "input": dict(record.input),
                 "mpp": record.info["mpp"],
                 "mpp_source": record.info["mpp_source"],
@@ -73,6 +88,19 @@ def measure_segmentation(
             },
         },
     )
+
+
+def _nuclear_values(record: SlideRecord, path: Path, *, config: Config) -> dict[str, Any]:
+    """Values of the nuclei in tumour, as plain data."""
+    columns, about = read_points(path)
+    record.check_same(about, what=f"the table of nuclei {path.name}")
+    if about["status"] != "measured":
+        values = absent_nuclei(about["status"], about["reason"])
+    else:
+        in_tumour = columns["tissue"] == CLASS_NAMES[TUMOUR]
+        tumour = {name: column[in_tumour] for name, column in columns.items()}
+        values = measure_nuclei(tumour, settings=config.grade)
+    return {name: value.to_json() for name, value in values.items()}
 
 
 def _joined(
