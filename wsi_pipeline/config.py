@@ -158,6 +158,53 @@ class AnnotateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NucleiSettings:
+    """How nuclei are found."""
+
+    tile_px: int = _setting(2048, low=256, high=8192)
+    """Edge of a tile at the working mpp, px; no result depends on it. With 120 µm of context a
+    tile of 2048 at 0.5 µm/px costs 1.5 times its own pixels and about 0.4 GB."""
+    min_contrast: float = _setting(0.5, low=0.1, high=1.0)
+    """Least density of a nucleus between that of its surroundings (0) and that of the other
+    nuclei around (1): half as dense as they are."""
+    min_area_um2: float = _setting(12.0, low=3.0, high=50.0)
+    """Smaller profiles are caps, debris or pigment, µm²: half of a lymphocyte's."""
+    max_area_um2: float = _setting(400.0, low=100.0, high=2000.0)
+    """Larger patches are clumps, µm²: five standard deviations above high-grade carcinoma."""
+    max_length_um: float = _setting(32.0, low=10.0, high=32.0)
+    """Longer patches are fibres, µm; the context of a tile is made for no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradeSettings:
+    """How nuclei are graded."""
+
+    small_um2: float = _setting(50.0, low=10.0, high=200.0)
+    """Mean profile area up to which nuclei are of grade 1, µm²: published means of low and
+    intermediate grade are 44 and 48 (doi:10.1038/modpathol.3880415)."""
+    large_um2: float = _setting(75.0, low=10.0, high=300.0)
+    """Mean profile area from which they are of grade 3, µm²: published for high grade are 72
+    (the same) and 80 (PMID 7747996)."""
+    varied_um2: float = _setting(65.0, low=10.0, high=300.0)
+    """The same where areas vary by ``varied_cv`` or more, µm²."""
+    varied_cv: float = _setting(0.40, low=0.1, high=2.0)
+    """Coefficient of variation of profile areas that counts as marked variation; sectioning
+    alone makes up to 0.32 of nuclei of one size."""
+    min_diameter_um: float = _setting(5.0, low=2.0, high=10.0)
+    """Profiles of a smaller equivalent diameter are left out, µm: caps of nuclei cut near their
+    pole."""
+    min_solidity: float = _setting(0.85, low=0.5, high=1.0)
+    """Profiles with a smaller share of their convex hull are left out: clumps and fragments."""
+    min_nuclei: int = _setting(100, low=10, high=100_000)
+    """Fewer nuclei are not graded (PMID 7747996 measured 100)."""
+    block_um: float = _setting(250.0, low=50.0, high=5000.0)
+    """Edge of the squares that are drawn anew for the interval, µm: neighbouring nuclei are
+    alike, single ones are no independent sample."""
+    draws: int = _setting(1000, low=100, high=100_000)
+    """Draws for the interval; of 1000 its ends are known to a twentieth of its length."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """How a model is learnt from phantoms and annotated slides."""
 
@@ -224,6 +271,10 @@ class Config:
     """What the measurements depend on."""
     annotate: AnnotateSettings = field(default_factory=AnnotateSettings)
     """How a label map is turned into outlines."""
+    nuclei: NucleiSettings = field(default_factory=NucleiSettings)
+    """How nuclei are found."""
+    grade: GradeSettings = field(default_factory=GradeSettings)
+    """How nuclei are graded."""
     train: TrainSettings = field(default_factory=TrainSettings)
     """How a model is learnt."""
 
@@ -303,6 +354,10 @@ def _cross_checks(config: Config) -> list[str]:
         faults.append(
             f"'tiling.tile_px' ({config.tiling.tile_px}) must be a multiple of "
             f"'store.chunk_px' ({config.store.chunk_px}), so that no two tiles share a chunk"
+        )
+    if not config.grade.small_um2 <= config.grade.varied_um2 <= config.grade.large_um2:
+        faults.append(
+            "'grade.small_um2', 'grade.varied_um2' and 'grade.large_um2' must rise in that order"
         )
     scheduler = config.segment.scheduler
     if scheduler not in ("threads", "processes", "sync") and "://" not in scheduler:

@@ -67,7 +67,13 @@ def artefact(slide_id, name):
 
 def is_measured(slide_id):
     """Whether a slide went through; asked only when failures are to be reported."""
-    parts = ("slide.json", "tiles.json", "segmentation.ome.zarr", "measurements.json")
+    parts = (
+        "slide.json",
+        "tiles.json",
+        "segmentation.ome.zarr",
+        "nuclei.parquet",
+        "measurements.json",
+    )
     has_failed = artefact(slide_id, "failure.json").exists()
     return not has_failed and all(artefact(slide_id, part).exists() for part in parts)
 
@@ -99,7 +105,12 @@ def failure_notes(wildcards):
 def promised(wildcards):
     """Everything a run leaves behind: results of slides, pages of cases, the cohort."""
     slide_ids = [s for s in ROWS if not config["report_failures"] or is_measured(s)]
-    names = ("segmentation.ome.zarr", "measurements.json", "annotations.geojson.gz")
+    names = (
+        "segmentation.ome.zarr",
+        "nuclei.parquet",
+        "measurements.json",
+        "annotations.geojson.gz",
+    )
     return (
         [artefact(slide_id, name) for slide_id in slide_ids for name in names]
         + expand(CASE / "report.html", case_id=CASES)

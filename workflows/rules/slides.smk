@@ -1,4 +1,4 @@
-# One slide: inspect → tile → segment → measure → export.
+# One slide: inspect → tile → segment → nuclei → measure → export.
 
 
 rule inspect:
@@ -66,11 +66,33 @@ rule segment:
         " --workers {threads} {params.settings:q} > {log:q} 2>&1"
 
 
+rule nuclei:
+    input:
+        record=SLIDE / "slide.json",
+        segmentation=SLIDE / "segmentation.ome.zarr",
+    output:
+        nuclei=SLIDE / "nuclei.parquet",
+    log:
+        LOGS / "nuclei" / "{slide_id}.log",
+    conda:
+        "../envs/wsi-pipeline.yaml"
+    threads: 8
+    params:
+        version=__version__,
+        failure=str(SLIDE / "failure.json"),
+        settings=settings_for("slide", "segment", "nuclei"),
+    shell:
+        "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
+        " nuclei {input.record:q} --segmentation {input.segmentation:q}"
+        " --out {output.nuclei:q} --workers {threads} {params.settings:q} > {log:q} 2>&1"
+
+
 rule measure:
     input:
         record=SLIDE / "slide.json",
         tiles=SLIDE / "tiles.json",
         segmentation=SLIDE / "segmentation.ome.zarr",
+        nuclei=SLIDE / "nuclei.parquet",
     output:
         measurements=SLIDE / "measurements.json",
     log:
@@ -80,11 +102,12 @@ rule measure:
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
-        settings=settings_for("measure"),
+        settings=settings_for("measure", "grade"),
     shell:
         "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
         " measure {input.record:q} --tiles {input.tiles:q}"
-        " --segmentation {input.segmentation:q} --out {output.measurements:q}"
+        " --segmentation {input.segmentation:q} --nuclei {input.nuclei:q}"
+        " --out {output.measurements:q}"
         " {params.settings:q} > {log:q} 2>&1"
 
 

@@ -1,4 +1,4 @@
-"""The verbs that work on one slide: inspect, tile, segment, measure."""
+"""The verbs that work on one slide: inspect, tile, segment, nuclei, measure."""
 
 from __future__ import annotations
 
@@ -114,12 +114,58 @@ def segment(
     typer.echo(f"{out}")
 
 
+def nuclei(
+    slide: SlideArgument,
+    *,
+    out: Annotated[Path, typer.Option(help="Write nuclei.parquet here.")],
+    segmentation: Annotated[
+        Path | None, typer.Option(help="segmentation.ome.zarr: nuclei in its tumour only.")
+    ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Nuclei of the whole slide.")
+    ] = False,
+    instances: Annotated[
+        Path | None,
+        typer.Option(help="Also map the nuclei on level 0 (.npy, uint32), up to 10,000² px."),
+    ] = None,
+    mpp: Mpp = None,
+    workers: Annotated[int | None, typer.Option(help="Dask workers.", show_default="all")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="threads, processes, sync or tcp://…", show_default="threads"),
+    ] = None,
+    config: SettingsFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Find the nuclei of the tumour, or of the whole slide, and write a table of them."""
+    from wsi_pipeline.stages.nuclei import Gate, find_nuclei  # noqa: PLC0415
+
+    if segmentation is None and not everywhere:
+        raise ConfigError("say where: give --segmentation for its tumour, or --everywhere")
+    settings = _settings(config, overrides, None, workers=workers, scheduler=scheduler)
+    record = _open_record(slide, mpp, settings)
+    with show_progress(record.declared.slide_id) as tell:
+        about = find_nuclei(
+            record,
+            gate=Gate(segmentation, only_tumour=not everywhere),
+            config=settings,
+            out=out,
+            instances=instances,
+            on_progress=tell,
+        )
+    why = f" ({about['status'].replace('_', ' ')}: {about['reason']})" if about["reason"] else ""
+    typer.echo(f"{out}: {about['count']} nuclei{why}")
+
+
 def measure(
     slide: SlideArgument,
     *,
     tiles: Annotated[Path, typer.Option(help="tiles.json of the slide.")],
     segmentation: Annotated[Path, typer.Option(help="segmentation.ome.zarr of the slide.")],
     out: Annotated[Path, typer.Option(help="Write measurements.json here.")],
+    nuclei: Annotated[
+        Path | None, typer.Option(help="nuclei.parquet of the slide, for its nuclear grade.")
+    ] = None,
     mpp: Mpp = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
@@ -129,7 +175,14 @@ def measure(
 
     settings = read_settings(config, overrides or ())
     record = _open_record(slide, mpp, settings)
-    measure_segmentation(record, tiles=tiles, segmentation=segmentation, config=settings, out=out)
+    measure_segmentation(
+        record,
+        tiles=tiles,
+        segmentation=segmentation,
+        config=settings,
+        out=out,
+        nuclei=nuclei,
+    )
     typer.echo(f"{out}")
 
 

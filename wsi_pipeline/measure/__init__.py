@@ -10,10 +10,20 @@
 5. `section`, `rollup`, `slide`: from pixels to a slide's values and flags; `results`
    holds them.
 
+6. `nuclear_grade`: what a table of the tumour's nuclei says; it needs no labels.
+
 docs/measurements.md defines every number.
 """
 
+from wsi_pipeline.measure.nuclear_grade import absent_nuclei, measure_nuclei
 from wsi_pipeline.measure.results import Curves, SectionMeasurements, SlideMeasurements
 from wsi_pipeline.measure.slide import measure_slide
 
-__all__ = ["Curves", "SectionMeasurements", "SlideMeasurements", "measure_slide"]
+__all__ = [
+    "Curves",
+    "SectionMeasurements",
+    "SlideMeasurements",
+    "absent_nuclei",
+    "measure_nuclei",
+    "measure_slide",
+]

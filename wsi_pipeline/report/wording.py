@@ -30,6 +30,7 @@ _STAGE_WORDS = {
     "inspect": "reading the slide file",
     "tile": "finding the tissue",
     "segment": "segmenting the tissue",
+    "nuclei": "finding the nuclei",
     "measure": "measuring",
     "report": "reporting",
     "unknown": "an unknown step",

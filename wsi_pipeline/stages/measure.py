@@ -1,4 +1,7 @@
-"""``segmentation.ome.zarr`` + ``tiles.json`` → ``measurements.json``: what do the labels say?"""
+"""``segmentation.ome.zarr`` + ``tiles.json`` → ``measurements.json``: what do the labels say?
+
+With ``nuclei.parquet``, also what the nuclei of the tumour say.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from wsi_pipeline.classes import TUMOUR
+from wsi_pipeline.classes import CLASS_NAMES, TUMOUR
 from wsi_pipeline.config import Config
-from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.measure import absent_nuclei, measure_nuclei, measure_slide
 from wsi_pipeline.segment.novelty import Novelty, flag_novelty
 from wsi_pipeline.stages.artefacts import provenance, used_settings, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.tile import read_tiled
-from wsi_pipeline.store import PROBABILITIES, Segmentation
+from wsi_pipeline.store import PROBABILITIES, Segmentation, read_points
 
 SCHEMA = "wsi_pipeline/measurements/1"
 
 
 def measure_segmentation(
-    record: SlideRecord, *, tiles: Path, segmentation: Path, config: Config, out: Path
+    record: SlideRecord,
+    *,
+    tiles: Path,
+    segmentation: Path,
+    config: Config,
+    out: Path,
+    nuclei: Path | None = None,
 ) -> None:
     """Measure a segmented slide and write the numbers.
 
@@ -37,6 +46,8 @@ def measure_segmentation(
         Settings.
     out
         Where to write ``measurements.json``.
+    nuclei
+        ``nuclei.parquet``; without it no nuclear value is given.
 
     Raises
     ------
@@ -56,8 +67,11 @@ def measure_segmentation(
         never_called=tuple(store.attributes["model"]["never_called"]),
         tumour_probability=np.asarray(store.array(PROBABILITIES)[TUMOUR]),
     )
-    # Segmentations of earlier versions do not say it.
+    sections = ("measure",) if nuclei is None else ("measure", "grade")
+    # Segmentations of earlier versions do not say how novel their slide is.
     numbers, novelty = measured.to_json(), store.attributes.get("novelty")
+    if nuclei is not None:
+        numbers["values"] |= _nuclear_values(record, nuclei, config=config)
     write_json(
         out,
         {
@@ -70,7 +84,7 @@ def measure_segmentation(
             "flags": _joined(tiled.flags, [*_novelty_flags(novelty), *numbers["flags"]]),
             "model": store.attributes["model"],
             "provenance": {
-                **provenance("measure", settings=used_settings(config, "measure")),
+                **provenance("measure", settings=used_settings(config, *sections)),
                 "input": dict(record.input),
                 "mpp": record.info["mpp"],
                 "mpp_source": record.info["mpp_source"],
@@ -85,6 +99,19 @@ def measure_segmentation(
 def _novelty_flags(novelty: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Flag of a slide that is unlike what the model was trained on."""
     return [flag.to_json() for flag in flag_novelty(Novelty(**novelty))] if novelty else []
+
+
+def _nuclear_values(record: SlideRecord, path: Path, *, config: Config) -> dict[str, Any]:
+    """Values of the nuclei in tumour, as plain data."""
+    columns, about = read_points(path)
+    record.check_same(about, what=f"the table of nuclei {path.name}")
+    if about["status"] != "measured":
+        values = absent_nuclei(about["status"], about["reason"])
+    else:
+        in_tumour = columns["tissue"] == CLASS_NAMES[TUMOUR]
+        tumour = {name: column[in_tumour] for name, column in columns.items()}
+        values = measure_nuclei(tumour, settings=config.grade)
+    return {name: value.to_json() for name, value in values.items()}
 
 
 def _joined(

@@ -1,0 +1,136 @@
+"""Where does each nucleus begin and end?
+
+1. Haematoxylin, slightly blurred, is set against the levels around it (`levels`).
+2. Depth, the distance to the nearest pixel that is not dense, has one summit per nucleus;
+   pixels climb to their summit.  Summits are one where there is hardly a neck between them,
+   or where both together make an ellipse (`basins`).
+3. The outline of a nucleus lies where its density falls most steeply (`outline`).
+4. What is not of the size, shape and contrast of a nucleus is dropped.
+
+Every step looks no further than stated; together no further than `TILE_REACH_UM`.
+
+References
+----------
+Distance transform and watershed for touching nuclei: Malpica et al. 1997,
+doi:10.1002/(SICI)1097-0320(19970801)28:4<289::AID-CYTO3>3.0.CO;2-7.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from wsi_pipeline.config import NucleiSettings
+from wsi_pipeline.nuclei.basins import Borders, climb, find_borders, join
+from wsi_pipeline.nuclei.levels import contrast_map
+from wsi_pipeline.nuclei.outline import (
+    edge_levels,
+    filled,
+    largest_pieces,
+    nuclear_levels,
+    opened,
+)
+from wsi_pipeline.nuclei.shapes import measure_moments
+from wsi_pipeline.nuclei.stain import Floats, Stain
+
+Labels = NDArray[np.int32]
+
+FINEST_MPP, COARSEST_MPP = 0.25, 0.75
+"""Pixel widths between which nuclei are outlined, µm: finer pixels add nothing that light
+microscopy resolves, coarser ones leave a lymphocyte seven pixels across and less."""
+TILE_REACH_UM = 120.0
+"""Context on each side with which a tile finds the nuclei of the whole plane, µm: 34 for the
+levels, 12 of depth, twice 16 of climbing, 32 for the nucleus itself and 10 for filters."""
+
+BLUR_UM = 0.4
+"""Standard deviation of the blur against noise, µm: about that of the optics."""
+_DENSE = 0.45  # contrast from which a pixel counts as dense, just below the middle
+_GROUND = 0.25  # contrast below which nothing belongs to a nucleus
+_DEEPEST_UM = 12.0  # depth beyond which no nucleus reaches
+_SUMMIT_BLUR_UM = 0.5  # blur of the depth against ragged outlines
+# A neck wider than 97 % of the narrower side is no neck; one above 70 % may run through a
+# nucleus if both sides together are an ellipse to within 2 % of the area.
+_NO_NECK, _SOME_NECK, _ELLIPSE = 0.97, 0.7, 0.98
+_MAX_HOLE_UM2 = 25.0  # pale centres of vesicular nuclei
+_SPUR_UM = 0.8  # radius of the disc that must fit everywhere
+_MIN_ELLIPTICITY = 0.85  # less is bent, ragged or several
+
+
+def working_mpp(slide_mpp: float) -> float | None:
+    """Pixel width at which nuclei are sought, µm; None where the slide is too coarse."""
+    return max(slide_mpp, FINEST_MPP) if slide_mpp <= COARSEST_MPP else None
+
+
+def segment_nuclei(
+    density: Floats, *, mpp: float, stain: Stain, settings: NucleiSettings
+) -> tuple[Labels, Floats]:
+    """Outline the nuclei of a tile.
+
+    Parameters
+    ----------
+    density : (Y, X) float32
+        Haematoxylin density; its first row and column start a cell (`levels.cell_px`).
+    mpp
+        Width of a pixel, µm.
+    stain
+        Levels of the slide.
+    settings
+        What counts as a nucleus.
+
+    Returns
+    -------
+    labels : (Y, X) int32
+        1 … N from top to bottom, 0 elsewhere.  Within `TILE_REACH_UM` of the border outlines
+        may differ from those of a larger tile.
+    smooth : (Y, X) float32
+        Density, blurred by `BLUR_UM`, on which outlines were drawn.
+    """
+    smooth = ndimage.gaussian_filter(density, BLUR_UM / mpp, truncate=3.0)
+    contrast = contrast_map(smooth, stain, mpp=mpp)
+    basins = find_basins(contrast, mpp=mpp)
+    labels = draw_outlines(basins, contrast, mpp=mpp, min_contrast=settings.min_contrast)
+    return _plausible(labels, mpp=mpp, settings=settings), smooth
+
+
+def find_basins(contrast: Floats, *, mpp: float) -> Labels:
+    """Number the surroundings of each nucleus; 0 where there can be none."""
+    dense = filled((contrast > _DENSE).astype(np.int32), most_px=_MAX_HOLE_UM2 / mpp**2)
+    depth_um = ndimage.distance_transform_edt(dense).astype(np.float32) * np.float32(mpp)
+    depth_um = np.minimum(depth_um, np.float32(_DEEPEST_UM))
+    height = ndimage.gaussian_filter(depth_um, _SUMMIT_BLUR_UM / mpp, truncate=3.0)
+    basins = climb(height, (contrast > _GROUND) | (dense > 0), mpp=mpp)
+    count = int(basins.max(initial=0))
+    borders = find_borders(basins, height)
+    peak = ndimage.maximum(height, basins, np.arange(count + 1)).astype(np.float32)
+    cores = np.where(dense > 0, basins, 0)
+    return join(peak, borders, is_one=_is_one(cores, borders, peak=peak))[basins]
+
+
+def _is_one(cores: Labels, borders: Borders, *, peak: Floats) -> NDArray[np.bool_]:
+    """Whether neighbouring basins show the same nucleus."""
+    lower = np.minimum(peak[borders.one], peak[borders.two])
+    neck = borders.saddle / np.maximum(lower, np.float32(1e-6))
+    union = measure_moments(cores, len(peak) - 1).plus(borders.one, borders.two)
+    return (neck > _NO_NECK) | ((neck > _SOME_NECK) & (union.ellipticity() > _ELLIPSE))
+
+
+def draw_outlines(basins: Labels, contrast: Floats, *, mpp: float, min_contrast: float) -> Labels:
+    """Cut each basin down to its nucleus; a basin without one is left out."""
+    count = int(basins.max(initial=0))
+    level = nuclear_levels(basins, contrast, count=count)
+    edge = edge_levels(basins, contrast, level=level)
+    inside = (contrast > edge[basins]) & (level > min_contrast)[basins]
+    labels = np.where(inside, basins, 0).astype(np.int32)
+    labels = filled(labels, most_px=_MAX_HOLE_UM2 / mpp**2)
+    return largest_pieces(opened(labels, _SPUR_UM / mpp), count=count)
+
+
+def _plausible(labels: Labels, *, mpp: float, settings: NucleiSettings) -> Labels:
+    """Keep what has the size and shape of a nucleus, numbered anew."""
+    moments = measure_moments(labels, int(labels.max(initial=0)))
+    area_um2, length_um = moments.area * mpp**2, moments.axes_px()[0] * mpp
+    keep = (area_um2 >= settings.min_area_um2) & (area_um2 <= settings.max_area_um2)
+    keep &= (length_um <= settings.max_length_um) & (moments.ellipticity() >= _MIN_ELLIPTICITY)
+    keep[0] = False
+    return np.asarray(np.cumsum(keep) * keep, np.int32)[labels]
