@@ -16,7 +16,7 @@ import numpy as np
 
 from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
-from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts
+from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts, sample_frozen
 
 Section = Literal["vertical", "horizontal", "stroma"]
 Architecture = Literal[
@@ -236,8 +236,8 @@ def sample_spec(
     width_mm, height_mm
         Size of the painted glass, mm.
     artefacts
-        How much may be wrong with glass, section and scanner, 0 (nothing) to 1; the draw of
-        all else does not depend on it.
+        How much may be wrong with glass, section and scanner, 0 (nothing) to 1; some sections
+        are frozen then. The draw of all else does not depend on it.
 
     Returns
     -------
@@ -268,6 +268,7 @@ def sample_spec(
         stain_tone=float(rng.uniform(0.45, 1.0)),
         glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
         anatomy=sample_anatomy(seed),
+        frozen=sample_frozen(seed, artefacts),
         artefacts=sample_artefacts(seed, artefacts),
     )
 
