@@ -169,6 +169,26 @@ def sample_artefacts(seed: int, strength: float) -> Artefacts:
     )
 
 
+def sample_frozen(seed: int, strength: float) -> float:
+    """Draw how much a section looks frozen: not at all in most slides.
+
+    Parameters
+    ----------
+    seed
+        Root of the draw.
+    strength
+        As for `sample_artefacts`; at 1 one slide in eight is frozen.
+
+    Returns
+    -------
+    float
+        0, or 0.3 to 1.
+    """
+    rng = np.random.default_rng([seed, 72])
+    draw, amount = rng.random(2)
+    return float(0.3 + 0.7 * amount) if draw < 0.125 * strength else 0.0
+
+
 def _one_of(rng: np.random.Generator, inks: tuple[Ink, ...], *, weights: tuple[int, ...]) -> Ink:
     """Draw an ink."""
     return inks[int(rng.choice(len(inks), p=np.array(weights) / sum(weights)))]

@@ -30,12 +30,12 @@ from wsi_pipeline.phantom.stain import Dyes
 from wsi_pipeline.phantom.wallpaper import BORDER_SCALE, Wallpapers
 
 # Blur of the dyes in a fully frozen section, µm: chromatin smears, borders between cells fade.
-SMEAR_UM = 0.75
+SMEAR_UM = 0.85
 TRUNCATE = 2.5
-# How much thicker than 4 µm it is, and the haematoxylin that its cytoplasm takes up besides.
-THICKER, HAZE = 0.40, 0.07
+# How much darker its haematoxylin is, as it is thicker, and how much of it hazes all tissue.
+THICKER, HAZE = 0.40, 0.13
 # Growth of the nuclear profile; the share that is drawn as smudges without detail.
-SWELLING, SMUDGED = 0.22, 0.35
+SWELLING, SMUDGED = 0.22, 0.5
 # Spacing of ice crystals within cells, between cells, and in the stroma, µm.
 FINE_UM, ROUND_UM, SLIT_UM = 4.5, 13.0, 38.0
 CELLULAR = (EPIDERMIS, TUMOUR, ADNEXA, INFLAMMATION)
@@ -141,18 +141,22 @@ def _patches(block: Block, *, frozen: float, often: float) -> Floats:
 
 def _vacuoles(block: Block, papers: Wallpapers, *, frozen: float) -> Floats:
     """Honeycomb of round holes in and between cells."""
-    large = _crystals(block, papers.fat, spacing_um=ROUND_UM, flat=1.0, width_um=2.8)
+    large = _crystals(block, papers.fat, spacing_um=ROUND_UM, flat=1.0, width_um=1.7)
     small = _crystals(block, papers.fat, spacing_um=FINE_UM, flat=1.0, width_um=0.7)
-    chosen = _ramp(_noise(block, papers, scale=0.2), (0.3, 0.6))
-    holes = np.maximum(large * chosen, 0.6 * small * (1 - chosen))
-    return np.asarray(holes * _patches(block, frozen=frozen, often=2.6), np.float32)
+    chosen = _ramp(_noise(block, papers, scale=0.2), (0.1, 0.4))
+    holes = np.maximum(large * chosen, 0.75 * small * (1 - chosen))
+    return np.asarray(holes * _patches(block, frozen=frozen, often=3.4), np.float32)
 
 
 def _slits(block: Block, papers: Wallpapers, *, frozen: float) -> Floats:
     """Slits and polygons that force the bundles of collagen apart."""
-    width_um = 7.5 - 3.0 * frozen
-    slits = _crystals(block, papers.fat, spacing_um=SLIT_UM, flat=2.4, width_um=width_um)
-    return np.asarray(slits * _patches(block, frozen=frozen, often=2.3), np.float32)
+    width_um = 5.5 - 2.0 * frozen
+    slits = _crystals(block, papers.fat, spacing_um=SLIT_UM, flat=3.2, width_um=width_um)
+    # Not every crystal has fallen out, and strands of fibres cross the holes.
+    strands = _ramp(_noise(block, papers, scale=0.5), (0.2, 1.4))
+    few = _ramp(_noise(block, papers, scale=0.05), (-0.1, 0.5))
+    holes = slits * (0.9 - 0.5 * strands) * few
+    return np.asarray(holes * _patches(block, frozen=frozen, often=1.9), np.float32)
 
 
 def _noise(block: Block, papers: Wallpapers, *, scale: float) -> Floats:
@@ -192,5 +196,5 @@ def smeared(dyes: Dyes, *, labels: Bytes, frozen: float, mpp: float) -> Dyes:
     # Swollen cytoplasm takes up haematoxylin wherever there is any eosin.
     haze = np.float32(HAZE * frozen) * np.minimum(e_dye * np.float32(4.0), 1.0)
     h_dye = np.where(tissue, gain * h_dye + haze, h_dye)
-    e_dye = np.where(tissue, np.float32(1 + 0.35 * THICKER * frozen) * e_dye, e_dye)
+    e_dye = np.where(tissue, np.float32(1 - 0.15 * frozen) * e_dye, e_dye)
     return np.asarray(h_dye, np.float32), np.asarray(e_dye, np.float32)

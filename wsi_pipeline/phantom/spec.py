@@ -16,7 +16,7 @@ import numpy as np
 
 from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
-from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts
+from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts, sample_frozen
 from wsi_pipeline.phantom.look import Look, sample_look
 
 Section = Literal["vertical", "horizontal", "stroma"]
@@ -239,8 +239,8 @@ def sample_spec(
     width_mm, height_mm
         Size of the painted glass, mm.
     artefacts
-        How much may be wrong with glass, section and scanner, 0 (nothing) to 1; the draw of
-        all else does not depend on it.
+        How much may be wrong with glass, section and scanner, 0 (nothing) to 1; some sections
+        are frozen then. The draw of all else does not depend on it.
 
     Returns
     -------
@@ -272,6 +272,7 @@ def sample_spec(
         glass_rgb=(int(tint), int(tint - rng.integers(0, 4)), int(tint - rng.integers(-2, 3))),
         look=sample_look(seed),
         anatomy=sample_anatomy(seed),
+        frozen=sample_frozen(seed, artefacts),
         artefacts=sample_artefacts(seed, artefacts),
     )
 
