@@ -54,6 +54,7 @@ STRESS: dict[str, Callable[[PhantomSpec], PhantomSpec]] = {
     "pen": lambda spec: defects(spec, pen_strokes=2),
     "folds and tears": lambda spec: defects(spec, folds=4, tears=4),
     "bubbles and dust": lambda spec: defects(spec, bubbles=3, dust=12),
+    "frozen section": lambda spec: replace(spec, frozen=0.7),
     "tone curve": lambda spec: replace(
         spec, artefacts=Artefacts(seed=spec.seed, gamma=(1.3, 1.4, 1.25), vignette=0.3)
     ),

@@ -1,7 +1,7 @@
 """Seeds → painted fields at the working mpp, from which a model is taught, and windows of them.
 
-What is painted for training never has glands or trabeculae of tumour: those families, and the
-seeds from `FIRST_TEST_SEED` on, are kept for testing.
+What is painted for training never has glands or trabeculae of tumour and never looks frozen:
+those, and the seeds from `FIRST_TEST_SEED` on, are kept for testing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Field:
 
 
 def training_spec(seed: int) -> PhantomSpec:
-    """What the phantom of a seed shows: any section, pattern, size, stain and defect."""
+    """What the phantom of a seed shows: any section, pattern, size, stain and defect of the scan."""
     rng = np.random.default_rng([seed, 60])
     width_mm, height_mm = rng.uniform(*_EDGES_MM, 2)
     spec = sample_spec(
@@ -57,7 +57,7 @@ def training_spec(seed: int) -> PhantomSpec:
         height_mm=float(height_mm),
         artefacts=float(max(0.0, rng.uniform(-0.6, 1.0))),
     )
-    return vary_lesion(spec)
+    return replace(vary_lesion(spec), frozen=0.0)
 
 
 def paint_fields(seeds: Sequence[int], *, mpp: float, folder: Path, workers: int) -> list[Field]:
