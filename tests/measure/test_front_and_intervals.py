@@ -41,12 +41,12 @@ def test_a_disc_is_smooth_and_solid() -> None:
 
 
 def test_two_discs_that_belong_together_are_rough() -> None:
-    pair = blots((0, -180, 150), (0, 180, 150))  # 60 µm between them, hardly joined
+    pair = blots((0, -190, 150), (0, 190, 150))  # 20 µm between their envelopes
     outline = 2 * 2 * np.pi * 180
-    hull = 2 * np.pi * 180 + 2 * 360
+    hull = 2 * np.pi * 180 + 2 * 380
     assert pair["front_roughness"] == pytest.approx(outline / hull, abs=0.05)
     assert pair["tumour_solidity"] == pytest.approx(
-        2 * np.pi * 180**2 / (np.pi * 180**2 + 360 * 360), abs=0.03
+        2 * np.pi * 180**2 / (np.pi * 180**2 + 380 * 360), abs=0.03
     )
 
 
@@ -80,7 +80,7 @@ def test_headlines_carry_an_interval_that_holds_them() -> None:
 
 
 def test_what_the_segmentation_leaves_open_widens_the_interval() -> None:
-    labels, _grid = paint(SKIN, 4.0)
+    labels, _ = paint(SKIN, 4.0)
     sure = np.where(labels == TUMOUR, 255, 0).astype(np.uint8)
     # A layer of 100 µm below the tumour is tumour at 40 %.
     deeper, _ = paint(dataclasses.replace(SKIN, slabs=(Slab(-600, 600, 0.1, 0.8),)), 4.0)

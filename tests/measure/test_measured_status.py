@@ -33,11 +33,11 @@ from wsi_pipeline.errors import MeasurementError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_slide
 from wsi_pipeline.measure.architecture import ARCHITECTURE_UNITS
+from wsi_pipeline.measure.front import FRONT_UNITS
 from wsi_pipeline.measure.horizontal import HORIZONTAL_UNITS
-from wsi_pipeline.measure.infiltration import INFILTRATION_UNITS
 from wsi_pipeline.measure.section import VALUE_UNITS
 from wsi_pipeline.measure.thickness import THICKNESS_UNITS
-from wsi_pipeline.measure.vertical import DEPTH_UNITS
+from wsi_pipeline.measure.vertical import DEPTH_UNITS, TUMOUR_UNITS
 
 NEST = Slab(-800, 800, 0.2, 0.8)
 SMALL = Skin(width_um=3500, dermis_um=1000, fat_um=500, slabs=(NEST,))
@@ -211,8 +211,8 @@ def test_what_the_model_never_calls_is_null() -> None:
 
 def test_without_a_class_for_tumour_there_is_no_infiltration() -> None:
     found = measure(*paint(SMALL, 4.0), never_called=("tumour",))
-    lost = {"area_tumour_mm2", "tumour_tissue_fraction", *INFILTRATION_UNITS, *ARCHITECTURE_UNITS}
-    lost |= {"radial_profile"}
+    lost = {"area_tumour_mm2", "tumour_tissue_fraction", *FRONT_UNITS, *TUMOUR_UNITS}
+    lost |= {*ARCHITECTURE_UNITS, "radial_profile"}
     absent = {name for name in VALUE_UNITS if found.values[name].value is None}
     assert absent == lost | {*HORIZONTAL_UNITS}
     assert {found.values[name].reason for name in lost} == {"the model never calls tumour"}

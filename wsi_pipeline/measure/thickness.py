@@ -120,7 +120,7 @@ def extent_of(columns: Columns, tumour: Mask) -> Extent:
     first = np.where(hit.any(axis=1), hit.argmax(axis=1) - top, count)
     last = np.where(hit.any(axis=1), hit.shape[1] - hit[:, ::-1].argmax(axis=1) - top, 0)
     before = np.maximum.accumulate(np.where(hit, at, -1), axis=1)[:, :-1]
-    gap = np.where(hit[:, 1:] & (before >= 0), at[1:] - before - 1, 0).max(axis=1)
+    gap = np.where(hit[:, 1:] & (before >= 0), at[1:] - before - 1, 0).max(axis=1, initial=0)
     return Extent(hit.sum(axis=1) / count, first / count, last / count, gap / count)
 
 
@@ -161,6 +161,6 @@ def call_of(run_um: float, tumour_fraction: float, *, has_tumour: bool) -> str:
 
 
 def share_of(mask: Mask, width_um: Floats) -> float:
-    """Share of a length; 0 of nothing."""
+    """Share of the columns, by the length they stand for; 0 of nothing."""
     total = float(width_um.sum())
-    return float(width_um[mask].sum()) / total if total else 0.0
+    return min(1.0, float(width_um[mask].sum()) / total) if total else 0.0

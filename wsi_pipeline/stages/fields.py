@@ -46,7 +46,7 @@ class Field:
 
 
 def training_spec(seed: int) -> PhantomSpec:
-    """What the phantom of a seed shows: any section, pattern, size, stain and defect of the scan."""
+    """What the phantom of a seed shows: any section, pattern, size, stain and defect."""
     rng = np.random.default_rng([seed, 60])
     width_mm, height_mm = rng.uniform(*_EDGES_MM, 2)
     spec = sample_spec(
