@@ -54,7 +54,9 @@ def test_profile(pair) -> None:
     profile = np.array(found.values["occupancy_profile"].value)
     truth = np.array([share or 0.0 for share in phantom.truth["occupancy_profile"]])
     assert np.abs(profile - truth).sum() <= 0.08 * truth.sum()
-    assert np.abs(profile - truth).max() <= 0.15 * truth.max()
+    # How far tumour would have to be moved, on average, as a share of the thickness: a cord that
+    # runs along the border of two bins belongs to either.
+    assert np.abs(np.cumsum(profile - truth)).sum() / truth.sum() / len(truth) <= 0.008
 
 
 def test_junction(pair) -> None:

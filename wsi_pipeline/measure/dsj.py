@@ -4,8 +4,8 @@
    normals do not cross within the dermis.  In each column the first main fat is the
    junction seen there: a thickness as a function of the place along the skin, whatever way
    the tissue lies or bends.
-2. Fat that first appears below tumour does not show where the junction was: such columns
-   count as unseen.
+2. Fat that first appears below tumour, a follicle's bulb or a gland does not show where the
+   junction was: such columns count as unseen.
 3. A one-dimensional grey opening by a cone finds deep excursions that are narrower than
    the gap to be closed and steeper than 45°: follicles and septa.  Gentle valleys are the
    junction's own shape and stay.
@@ -22,20 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wsi_pipeline.classes import SUBCUTIS
+from wsi_pipeline.classes import ADNEXA, SUBCUTIS
 from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.measure.line import ColumnMap, Line, evenly_spaced, line_of
 from wsi_pipeline.measure.plane import SectionPlane
 
 # A despeckling window well below the gap to be closed and above a fat cell.
 _MEDIAN_UM = 100.0
-# Depth above the fat that is searched for tumour: a few cells.
+# Depth above the fat that is searched for tumour and adnexa: a few cells.
 _ABUT_UM = 40.0
 # A pit whose walls are steeper than this (tan 45°) is no valley of the junction.
 _STEEP = 1.0
 # Roughness of the junction that is no pit.
 _NOISE_UM = 25.0
-# Columns this close beside tumour on fat are judged with it.
+# Columns this close beside what sits on fat are judged with it.
 _GRAZE_UM = 50.0
 # A smaller component beside the main one is a lobule within the dermis or a mistake.
 _MIN_SHARE_OF_LARGEST = 0.1
@@ -89,13 +89,13 @@ def find_junction(
     gap_px = max(1, round(settings.close_gap_um / mpp))
     fat = main_fat(plane, settings.min_fat_mm2)
     first = _first_depth(fat, columns, baseline=baseline)
-    on_tumour = _tumour_above(plane, baseline, first=first, reach_px=round(_ABUT_UM / mpp))
-    # A column that grazes the tumour's flank sees the fat beyond it.
-    on_tumour = ndimage.binary_dilation(on_tumour, iterations=max(1, round(_GRAZE_UM / mpp)))
+    hidden = _hidden_above(plane, baseline, first=first, reach_px=round(_ABUT_UM / mpp))
+    # A column that grazes the flank of what hides the junction sees the fat beyond it.
+    hidden = ndimage.binary_dilation(hidden, iterations=max(1, round(_GRAZE_UM / mpp)))
     thickness, guessed = np.empty(first.shape), np.empty(first.shape, bool)
     for span in baseline.spans:
         level = ndimage.median_filter(first[span], max(1, round(_MEDIAN_UM / mpp)), mode="nearest")
-        seen = _is_seen(level, on_tumour[span], gap_px=gap_px, tolerance_px=_NOISE_UM / mpp)
+        seen = _is_seen(level, hidden[span], gap_px=gap_px, tolerance_px=_NOISE_UM / mpp)
         bridge = _bridge(level, seen, reach_px=gap_px // 2)
         thickness[span] = np.where(seen, level, np.minimum(bridge, level))
         confirmed = level <= bridge + _CONFIRM_UM / mpp
@@ -127,33 +127,33 @@ def _first_depth(
     return first
 
 
-def _tumour_above(
+def _hidden_above(
     plane: SectionPlane, baseline: Line, *, first: NDArray[np.float64], reach_px: int
 ) -> NDArray[np.bool_]:
-    """Whether tumour lies just above the first fat of a column."""
+    """Whether tumour or an adnexal structure lies just above the first fat of a column."""
     hit = np.zeros(first.shape, bool)
     seen, last = np.isfinite(first), np.array(plane.grid.shape) - 1
     for step in range(1, max(1, reach_px) + 1):
         at = baseline.points_px[seen] + baseline.normals[seen] * (first[seen, None] + 0.5 - step)
         row, column = np.clip(np.rint(at).astype(np.intp), 0, last).T
-        hit[seen] |= plane.tumour[row, column] >= 0.5
+        hit[seen] |= (plane.tumour[row, column] >= 0.5) | (plane.classes[row, column] == ADNEXA)
     return hit
 
 
 def _is_seen(
     level: NDArray[np.float64],
-    on_tumour: NDArray[np.bool_],
+    hidden: NDArray[np.bool_],
     *,
     gap_px: int,
     tolerance_px: float,
 ) -> NDArray[np.bool_]:
-    """Where the junction shows itself: fat, not below tumour, not in a narrow steep pit.
+    """Where the junction shows itself: fat, not hidden from above, not in a narrow steep pit.
 
     Fat below tumour may lie too deep, never too shallow: it also bounds a pit beside it.
     """
     cone = -_STEEP * np.abs(np.arange(-(gap_px // 2), gap_px // 2 + 1))
     opened = ndimage.grey_opening(level, structure=cone, mode="nearest")
-    return np.asarray(np.isfinite(level) & ~on_tumour & (level <= opened + tolerance_px))
+    return np.asarray(np.isfinite(level) & ~hidden & (level <= opened + tolerance_px))
 
 
 def _bridge(
