@@ -201,6 +201,7 @@ def test_only_what_a_change_touches_is_computed_again(
     new = changed(before, times_of(out))
     assert again <= new
     assert ("segmentation.ome.zarr" in new) == ("segmentation.ome.zarr" in again)
+    assert ("annotations.geojson.gz" in new) == ("segmentation.ome.zarr" in again)
     assert bool(new) == bool(words)
 
 

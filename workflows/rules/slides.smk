@@ -126,7 +126,7 @@ rule export:
         "../envs/wsi-pipeline.yaml"
     params:
         version=__version__,
-        folder=SLIDE,
+        folder=lambda wildcards, input: Path(input.record).parent,
         failure=str(SLIDE / "failure.json"),
         settings=settings_for("annotate"),
     shell:

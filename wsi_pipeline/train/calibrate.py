@@ -17,7 +17,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest temperature that is looked for."""
@@ -87,8 +86,3 @@ def calibration_error(logits: Tensor, labels: Tensor, *, temperature: float = 1.
     surplus = confidence - (found == labels).double()
     gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, number.cpu(), surplus.cpu())
     return float(gaps.abs().sum() / len(labels))
-
-
-def negative_log_likelihood(logits: Tensor, labels: Tensor, *, temperature: float = 1.0) -> float:
-    """Mean of -ln of the probability given to the true class."""
-    return float(functional.cross_entropy(logits.double() / temperature, labels))
