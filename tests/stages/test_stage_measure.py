@@ -5,9 +5,11 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zarr
 
+from wsi_pipeline.classes import TUMOUR
 from wsi_pipeline.config import Config
 from wsi_pipeline.errors import MeasurementError, StoreError
 from wsi_pipeline.measure import measure_slide
@@ -15,7 +17,7 @@ from wsi_pipeline.stages.artefacts import read_json, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.measure import SCHEMA, measure_segmentation
 from wsi_pipeline.stages.tile import TiledSlide, write_sections
-from wsi_pipeline.store import Segmentation
+from wsi_pipeline.store import PROBABILITIES, Segmentation
 
 
 def test_the_numbers_are_those_of_the_labels(
@@ -30,6 +32,7 @@ def test_the_numbers_are_those_of_the_labels(
         declared_section="vertical",
         settings=config.measure,
         never_called=("adnexa",),
+        tumour_probability=np.asarray(store.array(PROBABILITIES)[TUMOUR]),
     )
     raw = json.loads(measurements.read_text(encoding="utf-8"))
     plain = json.loads(json.dumps(expected.to_json()))
