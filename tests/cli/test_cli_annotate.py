@@ -39,7 +39,8 @@ TINY = [
     word
     for text in (
         *("phantoms=1", "validation_phantoms=1", "mpp=4.0", "width=8", "depth=2"),
-        *("tile_px=64", "batch=4", "learning_rate=0.01", "average=0.9"),
+        *("fold=1", "tile_px=64", "margin_px=8", "batch=4"),
+        *("learning_rate=0.01", "average=0.9", "precision=float32"),
     )
     for word in ("--set", f"train.{text}")
 ]
@@ -220,10 +221,13 @@ def test_a_model_is_trained_further_at_its_own_mpp(call: Call, base: Path, tmp_p
     assert "--set train.mpp=4" in called.err
 
 
-def test_several_slides_are_exported_and_failed_ones_named(call: Call, slides: Path) -> None:
-    folder = next(path for path in slides.iterdir() if path.is_dir())
-    empty = slides.with_name("nothing-here")
-    empty.mkdir(exist_ok=True)
+def test_several_slides_are_exported_and_failed_ones_named(
+    call: Call, slides: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "slide"
+    shutil.copytree(next(path for path in slides.iterdir() if path.is_dir()), folder)
+    empty = tmp_path / "nothing-here"
+    empty.mkdir()
     called = call("export", folder, empty, "--to", "qupath")
     assert called.code == 1
     assert called.out.strip() == str(folder / "annotations.geojson.gz")

@@ -61,8 +61,8 @@ class UNet(nn.Module):
             for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.depth, self.fold = depth, fold
-        self.folded = nn.PixelUnshuffle(fold)
-        self.unfolded = nn.PixelShuffle(fold)
+        self.folded = nn.PixelUnshuffle(fold) if fold > 1 else nn.Identity()
+        self.unfolded = nn.PixelShuffle(fold) if fold > 1 else nn.Identity()
         self.deepest_channels = widths[-1]
         self.pool = nn.MaxPool2d(2)
         self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
