@@ -33,7 +33,7 @@ Pictures = Iterator[tuple[np.ndarray, np.ndarray]]
 
 PAS_TILE = re.compile(r"(?P<slide>.+)_x(?P<x>\d+)_y(?P<y>\d+)")
 PAS_TILE_PX = 512
-PIECE_PX = 512
+PIECE_PX, CONTEXT_PX = 1024, 320
 PATTERNS = ("solid", "cord", "solid-cord", "none", "single-file")
 SECTIONS = ("vertical", "horizontal", "stroma")
 PENS = ("blue", "green", "black", "red")
@@ -154,17 +154,18 @@ def real_sets(data: Path, read_file: ReadFile, *, shrink: float) -> dict[str, Pi
 
 
 def pieces(rgb: np.ndarray) -> Pictures:
-    """Squares of a picture that are mostly stained, and where."""
+    """Squares of a picture with what lies around them, and where in the square it is stained."""
+    density = -np.log10(np.maximum(rgb, 1).min(axis=-1) / 245.0)
+    coarse = [max(1, edge // 9) for edge in density.shape[::-1]]
+    smooth = Image.fromarray(density.astype(np.float32)).resize(coarse, Image.BOX)
+    stained = np.asarray(smooth.resize(density.shape[::-1], Image.NEAREST)) > LEAST_OD
     for top in range(0, rgb.shape[0], PIECE_PX):
         for left in range(0, rgb.shape[1], PIECE_PX):
-            piece = rgb[top : top + PIECE_PX, left : left + PIECE_PX]
-            density = -np.log10(np.maximum(piece, 1).min(axis=-1) / 245.0)
-            stained = np.asarray(
-                Image.fromarray(density.astype(np.float32))
-                .resize((max(1, piece.shape[1] // 9), max(1, piece.shape[0] // 9)), Image.BOX)
-                .resize(piece.shape[1::-1], Image.NEAREST)
-            )
-            yield piece, stained > LEAST_OD
+            square = Box(top, left, top + PIECE_PX, left + PIECE_PX) & Box(0, 0, *density.shape)
+            wide = square.expanded(CONTEXT_PX) & Box(0, 0, *density.shape)
+            inside = np.zeros(wide.shape, bool)
+            inside[square.within(wide).slices] = stained[square.slices]
+            yield rgb[wide.slices], inside
 
 
 def stitched(folder: Path, shrink: float) -> Iterator[np.ndarray]:
