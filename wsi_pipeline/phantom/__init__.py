@@ -13,7 +13,7 @@ nucleus and fraction is known exactly.  The layers are pure functions:
    `optics`: light;
 6. `artefacts`, `strokes`, `marks`, `scanner`: what went wrong with section, glass and light;
 7. `paint`   joins them block by block; `truth`, `columns` and `census` measure and count;
-   `tiff` writes a slide file.
+   `serial` and `pieces` put serial sections on one glass; `tiff` writes a slide file.
 
 A phantom proves that software measures what was drawn.  It does not prove that anything
 works on human tissue.
@@ -24,6 +24,7 @@ from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_art
 from wsi_pipeline.phantom.census import number_nests, number_nuclei
 from wsi_pipeline.phantom.nuclei import Cell
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
+from wsi_pipeline.phantom.pieces import PhantomSlide, Piece, compose, serial_specs
 from wsi_pipeline.phantom.spec import PhantomSpec, sample_spec, vary_lesion
 from wsi_pipeline.phantom.tiff import write_slide_tiff
 from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
@@ -34,14 +35,18 @@ __all__ = [
     "Artefacts",
     "Cell",
     "Phantom",
+    "PhantomSlide",
     "PhantomSpec",
+    "Piece",
     "coarsen_labels",
+    "compose",
     "number_nests",
     "number_nuclei",
     "paint_phantom",
     "sample_anatomy",
     "sample_artefacts",
     "sample_spec",
+    "serial_specs",
     "truth_to_json",
     "vary_lesion",
     "write_slide_tiff",
