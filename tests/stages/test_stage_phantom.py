@@ -85,3 +85,17 @@ def test_the_specification_lies_beside_it(painted: Path) -> None:
 def test_the_same_specification_paints_the_same_bytes(painted: Path, tmp_path: Path) -> None:
     again = paint_slide(SPEC, folder=tmp_path, name="one")
     assert again.read_bytes() == painted.read_bytes()
+
+
+def test_each_of_two_sections_has_its_truth(tmp_path: Path) -> None:
+    spec = PhantomSpec(seed=1, width_mm=0.8, height_mm=0.8, mpp=2.0, dermis_mm=0.3, margin_mm=0.05)
+    slide = paint_slide(spec, folder=tmp_path, name="two", sections=2)
+    with open_slide(slide) as opened:
+        assert opened.grid.shape == (400, 800)
+    first, second = (
+        read_json(tmp_path / f"two.{name}.json", made_by="phantom") for name in ("truth", "truth-2")
+    )
+    assert first["sections"] == second["sections"] == 2
+    assert (first["offset_px"], second["offset_px"]) == ([0, 0], [0, 400])
+    assert first["spec"]["level_um"] == 0 < second["spec"]["level_um"]
+    assert read_arrays(tmp_path / "two.truth-2.zarr")[0]["labels"].shape == (400, 400)

@@ -13,7 +13,7 @@ nucleus and fraction is known exactly.  The layers are pure functions:
    `optics`: light;
 6. `artefacts`, `strokes`, `marks`, `scanner`: what went wrong with section, glass and light;
 7. `paint`   joins them block by block; `truth`, `columns` and `census` measure and count;
-   `tiff` writes a slide file.
+   `serial` and `pieces` put serial sections on one glass; `tiff` writes a slide file.
 
 A phantom proves that software measures what was drawn.  It does not prove that anything
 works on human tissue.
@@ -25,6 +25,7 @@ from wsi_pipeline.phantom.census import number_nests, number_nuclei
 from wsi_pipeline.phantom.look import Look, sample_look
 from wsi_pipeline.phantom.nuclei import Cell
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
+from wsi_pipeline.phantom.pieces import PhantomSlide, Piece, compose, serial_specs
 from wsi_pipeline.phantom.spec import (
     Architecture,
     PhantomSpec,
@@ -43,9 +44,12 @@ __all__ = [
     "Cell",
     "Look",
     "Phantom",
+    "PhantomSlide",
     "PhantomSpec",
+    "Piece",
     "Section",
     "coarsen_labels",
+    "compose",
     "number_nests",
     "number_nuclei",
     "paint_phantom",
@@ -53,6 +57,7 @@ __all__ = [
     "sample_artefacts",
     "sample_look",
     "sample_spec",
+    "serial_specs",
     "truth_to_json",
     "vary_lesion",
     "write_slide_tiff",

@@ -137,7 +137,9 @@ def draw_adnexa_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> list
     """Follicles that leave the skin obliquely, each with its glands, and eccrine coils."""
     rng = np.random.default_rng([spec.seed, 3])
     width_mm = 2 * skin.half_width_um / 1000
-    count = int(rng.poisson(spec.follicles_per_mm * width_mm))
+    # A slanting section meets no follicle lengthwise; `furnish` gives it profiles instead.
+    per_mm = spec.follicles_per_mm if spec.section == "vertical" else 0.0
+    count = int(rng.poisson(per_mm * width_mm))
     rests = np.random.default_rng([spec.seed, 61]).random(count) < spec.anatomy.telogen
     slots = (np.arange(count) + rng.uniform(0.25, 0.75, count)) / max(count, 1) - 0.5
     tilt = rng.normal(0.32, 0.08) * rng.choice([-1.0, 1.0])

@@ -44,6 +44,8 @@ DEPTHS = {
 }
 # Follicles leave the plane of a vertical section at a small angle: their profiles are long.
 STRETCH = (1.0, 2.6)
+# Follicles per mm² of skin for each that a vertical section meets per mm: 1.4 for 0.6.
+PER_SKIN_MM2 = 2.3
 # Pieces of muscle away from their follicle, per mm² and unit of `Anatomy.muscles`.
 LOOSE_MUSCLES = 0.7
 
@@ -179,16 +181,30 @@ def add_epithelium(
             drawn = draw_gland_group(rng, nodes, centre_um=centre)
             added.append([patch for patch in drawn if _clears(taken, patch, most=0.04)])
             taken = taken.with_patches(added[-1])
-    per_mm2 = anatomy.profiles if ground.skin is not None else 0.0
+    per_mm2, longest = _profiles(spec)
     for rng in _streams(spec, 63, per_mm2=per_mm2, ground=ground):
         free = taken.free_at(DEPTHS["profile"])
         centre = spot(rng, half_um=ground.half_um, is_free=free, radius_um=110.0)
         if centre is not None:
-            stretch = float(rng.uniform(*STRETCH))
+            stretch = float(rng.uniform(0.8, 1.2) * longest) if longest else rng.uniform(*STRETCH)
             depth = ground.depth(*centre)
             added.append(draw_profile(rng, nodes, centre_um=centre, depth=depth, stretch=stretch))
             taken = taken.with_patches(added[-1])
     return groups + added
+
+
+def _profiles(spec: PhantomSpec) -> tuple[float, float]:
+    """Follicles cut across, per mm², and their length over their width; 0 leaves that open.
+
+    A plane that slants over the skin projects on cos(cut) of its area, and meets the follicles
+    that stand there; it cuts each at 90° minus the cut, so they are longer by 1/cos(cut).
+    """
+    if spec.section == "vertical":
+        return spec.anatomy.profiles, 0.0
+    if spec.section != "oblique":
+        return 0.0, 0.0
+    cos = math.cos(math.radians(spec.cut_deg))
+    return PER_SKIN_MM2 * spec.follicles_per_mm * cos, min(1 / cos, 6.0)
 
 
 def _with_bulbs(spec: PhantomSpec, nodes: Nodes, group: list[Patch]) -> list[Patch]:

@@ -52,7 +52,8 @@ def place_nuclei(layout: Layout) -> Nuclei:
         major axis (its direction is ``(down, right) = (cos, sin)``, as in scikit-image),
         kind (`Cell`), and how it stains.
     """
-    rng = np.random.default_rng([layout.spec.seed, 9])
+    # Sections a few micrometres apart share shapes, not nuclei.
+    rng = np.random.default_rng([layout.spec.seed, 9, round(layout.spec.level_um)])
     groups = [
         fill_tumour(rng, layout),
         _epidermal(rng, layout),

@@ -11,7 +11,7 @@ and nuclei are functions of the place on the glass, never of the block.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +28,7 @@ from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
 from wsi_pipeline.phantom.optics import digitise, expose
 from wsi_pipeline.phantom.scanner import doubled, halo_px, spoil, torn
-from wsi_pipeline.phantom.spec import PhantomSpec
+from wsi_pipeline.phantom.spec import PhantomSpec, depth_stretch
 from wsi_pipeline.phantom.stain import horn_mask, stain_block
 from wsi_pipeline.phantom.stamp import stamp_nuclei
 from wsi_pipeline.phantom.stroma import dress
@@ -140,7 +140,7 @@ def _paint_section(
     """Light through the stained section, and its labels."""
     spec = marks.layout.spec
     block = read_block(marks.layout, box)
-    labels = label_block(block, horn=horn_mask(block, papers, spec=spec))
+    labels = label_block(block, horn=horn_mask(block, papers, spec=_cut(spec)))
     labels = torn(labels, marks, box=box)
     dyes = stain_block(block, papers, labels=labels)
     dyes = dress(marks.layout, block, papers, dyes=dyes, labels=labels)
@@ -154,6 +154,13 @@ def _paint_section(
     )
     dyes = smeared(dyes, labels=labels, frozen=spec.frozen, mpp=spec.mpp)
     return expose(doubled(dyes, marks, box=box), spec), labels
+
+
+def _cut(spec: PhantomSpec) -> PhantomSpec:
+    """Spec whose horny layer is as thick as the section shows it."""
+    if spec.section != "oblique":
+        return spec
+    return replace(spec, corneum_um=spec.corneum_um * depth_stretch(spec))
 
 
 def _glass(spec: PhantomSpec, box: Box) -> Floats:

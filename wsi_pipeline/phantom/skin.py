@@ -5,7 +5,9 @@
    its *envelope* is the same curve without the ridges.
 3. The dermo-subcutaneous junction (DSJ) lies one dermis deeper, with its own undulation.
 
-All three are functions of the lateral position x, hence exact at any resolution.
+All three are functions of the lateral position x, hence exact at any resolution.  An oblique
+section stretches every depth: point ``s`` along its dip lies ``s`` sin(cut) below the surface.
+The relief is taken to run through in the third direction, so ridges stay ridges.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.phantom.frame import Points
 from wsi_pipeline.phantom.noise import Floats
-from wsi_pipeline.phantom.spec import MIN_FAT_UM, PhantomSpec, section_extent_um
+from wsi_pipeline.phantom.spec import MIN_FAT_UM, PhantomSpec, depth_stretch, section_extent_um
 
 # Room above the highest point of the surface for the stratum corneum and its flakes, µm.
 HEADROOM_UM = 70.0
@@ -59,7 +61,7 @@ class Skin:
 
 
 def draw_skin(spec: PhantomSpec) -> Skin:
-    """Draw the layer boundaries of a vertical section.
+    """Draw the layer boundaries of a vertical or oblique section.
 
     Raises
     ------
@@ -68,44 +70,57 @@ def draw_skin(spec: PhantomSpec) -> Skin:
     """
     rng = np.random.default_rng([spec.seed, 1])
     across, down = section_extent_um(spec)
+    stretch, level = depth_stretch(spec), spec.level_um
     x_um = np.arange(-across / 2 - 200.0, across / 2 + 201.0)
-    surface = _arch(rng, x_um, across_um=across)
-    surface += HEADROOM_UM - down / 2 - surface.min()
-    living = spec.epidermis_um if spec.with_epidermis else 0.0
+    surface = _arch(rng, x_um, across_um=across, level_um=level)
+    headroom = HEADROOM_UM + (stretch - 1) * spec.corneum_um
+    surface += headroom - down / 2 - surface.min()
+    living = stretch * spec.epidermis_um if spec.with_epidermis else 0.0
     envelope = surface + living
-    dej = envelope + (_rete(rng, x_um, spec=spec) if spec.with_epidermis else 0.0)
+    ridges = stretch * _rete(rng, x_um, spec=spec) if spec.with_epidermis else 0.0
+    dej = envelope + ridges
     shown = np.abs(x_um) < across / 2
     dermis = _dermis_um(rng, spec, room_um=down / 2 - float(envelope[shown].max()))
-    dsj = envelope + dermis * (1 + _ripples(rng, x_um, wavelengths_um=(900, 2300), share=0.05))
+    waves = _ripples(rng, x_um, wavelengths_um=(900, 2300), share=0.05, level_um=level)
+    dsj = envelope + dermis * (1 + waves)
     bottom = down / 2 if spec.with_subcutis else min(down / 2, float(dsj[shown].min()) - 40.0)
     return Skin(x_um, surface, envelope, dej, dsj, bottom, across / 2)
 
 
-def _arch(rng: np.random.Generator, x_um: Points, *, across_um: float) -> Points:
+def _arch(rng: np.random.Generator, x_um: Points, *, across_um: float, level_um: float) -> Points:
     """Surface that falls towards both cut edges, as an excised piece of skin does."""
     sag = rng.uniform(0.015, 0.035) * across_um
-    ripple = _ripples(rng, x_um, wavelengths_um=(700, 1900), share=12.0)
-    ripple += _ripples(rng, x_um, wavelengths_um=(160, 420), share=7.0)
+    ripple = _ripples(rng, x_um, wavelengths_um=(700, 1900), share=12.0, level_um=level_um)
+    ripple += _ripples(rng, x_um, wavelengths_um=(160, 420), share=7.0, level_um=level_um)
     return np.asarray(sag * (2 * x_um / across_um) ** 2 + ripple, dtype=np.float64)
 
 
 def _ripples(
-    rng: np.random.Generator, x_um: Points, *, wavelengths_um: tuple[float, float], share: float
+    rng: np.random.Generator,
+    x_um: Points,
+    *,
+    wavelengths_um: tuple[float, float],
+    share: float,
+    level_um: float,
 ) -> Points:
-    """Sum of three sines of random phase, between plus and minus about ``share``."""
+    """Sum of three sines of random phase, between plus and minus about ``share``.
+
+    Waves run slantwise through the block: half a level's distance along the skin.
+    """
     total = np.zeros_like(x_um)
     for wavelength in rng.uniform(*wavelengths_um, 3):
-        total += np.sin(2 * math.pi * (x_um / wavelength + rng.random()))
+        total += np.sin(2 * math.pi * ((x_um + 0.5 * level_um) / wavelength + rng.random()))
     return total * (share / 2)
 
 
 def _rete(rng: np.random.Generator, x_um: Points, *, spec: PhantomSpec) -> Points:
     """Rete ridges of uneven spacing and height, of mean zero; flatter over the lesion."""
-    drift = _ripples(rng, x_um, wavelengths_um=(250, 700), share=0.35)
+    level = spec.level_um
+    drift = _ripples(rng, x_um, wavelengths_um=(250, 700), share=0.35, level_um=level)
     phase = np.cumsum(2 * math.pi / spec.rete_wavelength_um * (1 + drift))
     ridge = ((1 + np.cos(phase)) / 2) ** 1.6
     height = spec.rete_amplitude_um * (
-        1 + _ripples(rng, x_um, wavelengths_um=(300, 900), share=0.4)
+        1 + _ripples(rng, x_um, wavelengths_um=(300, 900), share=0.4, level_um=level)
     )
     lesion = spec.architecture != "none" and spec.depth_span[0] < 0.15
     beyond = np.abs(x_um) / (spec.lateral_span * np.abs(x_um).max())
@@ -117,15 +132,17 @@ def _rete(rng: np.random.Generator, x_um: Points, *, spec: PhantomSpec) -> Point
 
 def _dermis_um(rng: np.random.Generator, spec: PhantomSpec, *, room_um: float) -> float:
     """Thickness of the dermis: as asked for, or drawn and cut to what fits."""
-    drawn = 1000 * float(np.clip(rng.normal(1.6, 0.4), 0.9, 3.0))
+    stretch = depth_stretch(spec)
+    drawn = 1000 * stretch * float(np.clip(rng.normal(1.6, 0.4), 0.9, 3.0))
+    wanted = None if spec.dermis_mm is None else 1000 * stretch * spec.dermis_mm
     if not spec.with_subcutis:
-        return drawn if spec.dermis_mm is None else 1000 * spec.dermis_mm
+        return drawn if wanted is None else wanted
     fits = (room_um - MIN_FAT_UM) / 1.08
-    if spec.dermis_mm is None:
+    if wanted is None:
         return min(drawn, 0.92 * fits)
-    if 1000 * spec.dermis_mm > fits:
+    if wanted > fits:
         raise ConfigError(
             f"phantom spec: a dermis of {spec.dermis_mm} mm does not fit a section that has "
-            f"room for {fits / 1000:.2f} mm; raise 'height_mm' or leave 'dermis_mm' open"
+            f"room for {fits / stretch / 1000:.2f} mm; raise 'height_mm' or leave 'dermis_mm' open"
         )
-    return 1000 * spec.dermis_mm
+    return wanted

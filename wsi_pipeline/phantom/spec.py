@@ -19,7 +19,9 @@ from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts, sample_frozen
 from wsi_pipeline.phantom.look import Look, sample_look
 
-Section = Literal["vertical", "horizontal", "stroma"]
+Section = Literal["vertical", "oblique", "horizontal", "stroma"]
+# Sections that show the layers of the skin one below the other.
+LAYERED = ("vertical", "oblique")
 Architecture = Literal[
     "none", "solid", "cord", "solid-cord", "trabecular", "single-file", "glandular"
 ]
@@ -50,8 +52,13 @@ class PhantomSpec:
     seed: int
     """Root of every random stream."""
     section: Section = "vertical"
-    """Plane of the cut: perpendicular to the skin surface, or parallel to it; ``stroma`` is
-    not skin but plain collagen with fat lobules, as in the breast."""
+    """Plane of the cut: perpendicular to the skin surface, slanting through it, or parallel to
+    it; ``stroma`` is not skin but plain collagen with fat lobules, as in the breast."""
+    cut_deg: float = 90.0
+    """Angle between the plane of an oblique section and the skin surface, 25 to 80 degrees; every
+    layer appears thicker by one over its sine.  Other sections have none to choose."""
+    level_um: float = 0.0
+    """Distance from the first section of the block, µm: serial sections differ a little."""
     width_mm: float = 4.0
     """Width of the painted glass, mm."""
     height_mm: float = 3.0
@@ -68,7 +75,8 @@ class PhantomSpec:
     """Whether a vertical section reaches the fat (False is a superficial biopsy), or plain
     stroma holds fat lobules; a horizontal section never does."""
     dermis_mm: float | None = None
-    """Distance of the two junctions, mm; None draws it from the prior, as far as it fits."""
+    """Distance of the two junctions in the skin, mm; None draws it from the prior, as far as it
+    fits.  An oblique section shows it longer."""
     epidermis_um: float = 75.0
     """Mean thickness of the living epidermis, µm."""
     rete_wavelength_um: float = 130.0
@@ -161,15 +169,32 @@ def _faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
             not 0 < spec.tumour_density < 1,
             f"'tumour_density' must lie between 0 and 1, not {spec.tumour_density}",
         ),
+        *_cut_faults(spec),
         *_lesion_faults(spec),
         (spec.grade not in NUCLEAR_AREA_UM2, f"'grade' must be 1, 2 or 3, not {spec.grade}"),
+    ]
+
+
+def _cut_faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
+    """Conditions on the plane of the section."""
+    oblique = spec.section == "oblique"
+    return [
+        (
+            oblique and not 25 <= spec.cut_deg <= 80,
+            f"'cut_deg' of an oblique section must lie in 25 to 80, not {spec.cut_deg}",
+        ),
+        (
+            not oblique and spec.cut_deg != 90,
+            f"'cut_deg' needs an oblique section, not a {spec.section} one",
+        ),
+        (not 0 <= spec.level_um <= 1000, f"'level_um' must lie in 0 to 1000, not {spec.level_um}"),
     ]
 
 
 def _lesion_faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
     """Conditions on what may be added to a lesion and its surroundings."""
     shares = {name: getattr(spec, name) for name in ("necrosis", "retraction", "cuffs", "frozen")}
-    flat = spec.section != "vertical"
+    flat = spec.section not in LAYERED
     return [
         (
             not -1 <= spec.depth_bias <= 1,
@@ -177,9 +202,12 @@ def _lesion_faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
         ),
         (
             flat and spec.depth_bias != 0,
-            f"'depth_bias' needs a vertical section: a {spec.section} one has no depth",
+            f"'depth_bias' needs a vertical or oblique section: a {spec.section} one has no depth",
         ),
-        (flat and spec.ulceration, f"'ulceration' needs a vertical section, not {spec.section}"),
+        (
+            flat and spec.ulceration,
+            f"'ulceration' needs a vertical or oblique section, not {spec.section}",
+        ),
         (
             spec.ulceration and not (spec.with_epidermis and spec.architecture != "none"),
             "'ulceration' needs an epidermis and a tumour below it",
@@ -198,6 +226,11 @@ def _lesion_faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
             "'emboli' and 'lymphoid_follicles' must not be negative",
         ),
     ]
+
+
+def depth_stretch(spec: PhantomSpec) -> float:
+    """How much thicker than in the skin every layer appears: one over the sine of the cut."""
+    return 1 / math.sin(math.radians(spec.cut_deg))
 
 
 def section_extent_um(spec: PhantomSpec) -> tuple[float, float]:
@@ -252,6 +285,9 @@ def sample_spec(
     return PhantomSpec(
         seed=seed,
         section=section,
+        cut_deg=float(np.random.default_rng([seed, 74]).uniform(35, 70))
+        if section == "oblique"
+        else 90.0,
         architecture=architecture,
         width_mm=width_mm,
         height_mm=height_mm,
@@ -294,15 +330,15 @@ def vary_lesion(spec: PhantomSpec) -> PhantomSpec:
     rng = np.random.default_rng([spec.seed, 30])
     bias, lumen, necrosis, retraction, cuffs = rng.random(5)
     rare = rng.random(4) < (0.3, 0.2, 0.3, 0.2)
-    vertical, grows = spec.section == "vertical", spec.architecture != "none"
+    layered, grows = spec.section in LAYERED, spec.architecture != "none"
     return replace(
         spec,
-        depth_bias=float(1.6 * bias - 0.8) if vertical else 0.0,
+        depth_bias=float(1.6 * bias - 0.8) if layered else 0.0,
         lumen_share=float(0.15 + 0.25 * lumen),
         necrosis=float(necrosis) * bool(rare[0]),
         retraction=float(retraction**2),
         emboli=int(rng.integers(1, 4)) * bool(rare[1] and grows),
-        ulceration=bool(rare[3] and vertical and grows and spec.with_epidermis),
+        ulceration=bool(rare[3] and layered and grows and spec.with_epidermis),
         cuffs=float(0.5 * cuffs),
         lymphoid_follicles=int(rng.integers(1, 3)) * bool(rare[2]),
     )

@@ -106,7 +106,9 @@ def _elastosis(layout: Layout, block: Block, papers: Wallpapers, *, dyes: Dyes) 
     grade = layout.spec.anatomy.elastosis
     low, high = ELASTOSIS_UM
     bottom = low + (high - low) * grade
-    depth = np.asarray(block.below_dej_um + 22.0 * block.patchiness, np.float32)
+    # A block knows distances that are far from its borders by their sign only.
+    below_um = refine(layout.nodes, layout.below_dej_um, box=block.box)
+    depth = np.asarray(below_um + 22.0 * block.patchiness, np.float32)
     share = _ramp(depth, SPARED_UM) * (1 - _ramp(depth, (0.7 * bottom, 1.15 * bottom)))
     share = share * _ramp(block.patchiness, (-1.6, -0.2)) * min(1.0, 0.55 + 0.6 * grade)
     share = share * _ramp(-block.tumour_um, (5.0, 60.0)) * _ramp(-block.adnexa_um, (6.0, 40.0))

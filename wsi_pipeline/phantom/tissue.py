@@ -31,9 +31,10 @@ from wsi_pipeline.phantom.furnish import Ground, add_epithelium, place_bundles
 from wsi_pipeline.phantom.lesion import Lesion, add_emboli, paint_lesion, trim_lesion
 from wsi_pipeline.phantom.mimics import cuff_vessels, place_lymphoid_follicles
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
+from wsi_pipeline.phantom.serial import drift
 from wsi_pipeline.phantom.shapes import Site, distance_um
 from wsi_pipeline.phantom.skin import Skin, draw_skin
-from wsi_pipeline.phantom.spec import PhantomSpec, section_extent_um
+from wsi_pipeline.phantom.spec import LAYERED, PhantomSpec, section_extent_um
 
 # Follicles and glands in groups; bundles.
 Things = tuple[list[list[Patch]], Structures]
@@ -104,7 +105,7 @@ class Layout:
 def lay_out(spec: PhantomSpec) -> Layout:
     """Compute the geometry of a phantom."""
     nodes = Nodes.over(Frame.of(spec))
-    if spec.section == "vertical":
+    if spec.section in LAYERED:
         return _lay_out_vertical(spec, nodes, skin=draw_skin(spec))
     return _lay_out_flat(spec, nodes)
 
@@ -112,6 +113,7 @@ def lay_out(spec: PhantomSpec) -> Layout:
 def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     """Layers from the surface down, the lesion between them."""
     x_um, y_um = nodes.x_um, nodes.y_um
+    moved = drift(spec, nodes)
     surface, dej, dsj = (
         y_um - skin.at(curve, x_um) for curve in (skin.surface_um, skin.dej_um, skin.dsj_um)
     )
@@ -121,8 +123,8 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     outline = (
         np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
     )
-    ground = Ground.of(spec, nodes, skin=skin, below_dej_um=dej, outline_um=outline)
-    drawn = draw_adnexa_vertical(spec, nodes, skin=skin)
+    ground = Ground.of(spec, moved, skin=skin, below_dej_um=dej, outline_um=outline)
+    drawn = draw_adnexa_vertical(spec, moved, skin=skin)
     things = _furnish(spec, ground, groups=drawn)
     region = np.minimum(_lesion_region(spec, nodes, skin=skin), outline)
     return _fill(
@@ -141,8 +143,9 @@ def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
     outline = np.asarray((1 - reach) * min(across, down) - 60 + ragged, np.float32)
     deep, above = np.full_like(x_um, DEEP_UM), np.full_like(x_um, -DEEP_UM)
     is_skin = spec.section == "horizontal"
-    drawn = draw_adnexa_horizontal(spec, nodes, radii_um=(across, down)) if is_skin else []
-    ground = Ground.of(spec, nodes, skin=None, below_dej_um=deep, outline_um=outline)
+    moved = drift(spec, nodes)
+    drawn = draw_adnexa_horizontal(spec, moved, radii_um=(across, down)) if is_skin else []
+    ground = Ground.of(spec, moved, skin=None, below_dej_um=deep, outline_um=outline)
     things = _furnish(spec, ground, groups=drawn)
     fat = (
         above
@@ -220,16 +223,17 @@ def _fill(
     crater = _ulcerate(spec, nodes, skin=skin, region_um=region_um)
     outline = np.minimum(outline, -crater)
     adnexa = merge_patches(nodes.shape, [patch for group in groups for patch in group])
-    flow = _flow(spec, nodes, below_surface_um=surface)
+    moved = drift(spec, nodes)
+    flow = _flow(spec, moved, below_surface_um=surface)
     blocked = np.maximum(adnexa.inside_um, bundles.inside_um + 4.0)
     region = region_um
     if spec.architecture in CLEARANCE_UM:
         region = np.minimum(region, -blocked - CLEARANCE_UM[spec.architecture])
     site = Site(region, flow[0], _tilt(spec, nodes, skin=skin))
-    grown = paint_lesion(spec, nodes, site=site)
-    grown = trim_lesion(spec, nodes, lesion=grown, room_um=-blocked - 10.0)
+    grown = paint_lesion(spec, moved, site=site)
+    grown = trim_lesion(spec, moved, lesion=grown, room_um=-blocked - 10.0)
     free = np.minimum(np.minimum(outline, dej), np.minimum(-grown.inside_um, -blocked))
-    grown = add_emboli(spec, nodes, lesion=grown, free_um=np.minimum(free, -dsj))
+    grown = add_emboli(spec, moved, lesion=grown, free_um=np.minimum(free, -dsj))
     tumour = grown.inside_um
     free = np.minimum(free, np.minimum(-tumour, -grown.space_um))
 
@@ -237,10 +241,10 @@ def _fill(
         place = nodes.frame.to_slide(np.array([x_um]), np.array([y_um]))
         return bool(nodes.read(free, place)[0] > 22.0)
 
-    drawn = draw_vessels(spec, nodes, is_free=is_free)
+    drawn = draw_vessels(spec, moved, is_free=is_free)
     vessels = merge_patches(nodes.shape, drawn)
     free = np.minimum(free, -dsj)
-    inflamed, germinal = _infiltrate(spec, nodes, free_um=free, drawn=drawn, vessels=vessels)
+    inflamed, germinal = _infiltrate(spec, moved, free_um=free, drawn=drawn, vessels=vessels)
     distances = (outline, surface, dej, dsj, tumour, inflamed)
     fineness = _fineness(
         layers,
@@ -302,7 +306,7 @@ def _flow(spec: PhantomSpec, nodes: Nodes, *, below_surface_um: Floats) -> tuple
         + 7 * smooth_noise(rng, nodes.places_um, wavelength_um=(120.0, 120.0))
         for _ in range(2)
     ]
-    down = below_surface_um if spec.section == "vertical" else nodes.y_um
+    down = below_surface_um if spec.section in LAYERED else nodes.y_um
     start = rng.uniform(2.0e4, 3.0e4, 2)
     return (
         np.asarray(down + waver[0] + start[0], np.float32),

@@ -25,6 +25,7 @@ from wsi_pipeline.phantom.frame import Points
 from wsi_pipeline.phantom.noise import Bytes
 from wsi_pipeline.phantom.nuclei import Cell, Nuclei
 from wsi_pipeline.phantom.skin import Skin
+from wsi_pipeline.phantom.spec import LAYERED
 from wsi_pipeline.phantom.tissue import Layout
 
 DEPTH_BINS = 20
@@ -142,6 +143,8 @@ def measure_truth(layout: Layout, labels: Bytes, *, nuclei: Nuclei) -> dict[str,
         **_measure_lesion(layout, coarse, step=step),
         "architecture": spec.architecture,
         "grade": spec.grade if spec.architecture != "none" else None,
+        "cut_deg": spec.cut_deg if spec.section in LAYERED else None,
+        "level_um": spec.level_um,
         "mpp": spec.mpp,
         "rotation_deg": spec.rotation_deg,
         "area_mm2": dict(zip(CLASS_NAMES, area_mm2.tolist(), strict=True)),

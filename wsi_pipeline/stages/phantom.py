@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import (
     Cell,
-    Phantom,
     PhantomSpec,
+    Piece,
+    compose,
     paint_phantom,
     sample_spec,
+    serial_specs,
     truth_to_json,
     write_slide_tiff,
 )
@@ -26,7 +28,7 @@ SCHEMA = "wsi_pipeline/phantom/1"
 TABLES = ("nuclei", "nests", "follicles", "columns")
 
 
-def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
+def paint_slide(spec: PhantomSpec, *, folder: Path, name: str, sections: int = 1) -> Path:
     """Paint a phantom and write slide and truth.
 
     Parameters
@@ -36,28 +38,37 @@ def paint_slide(spec: PhantomSpec, *, folder: Path, name: str) -> Path:
     folder
         Where to write ``<name>.tiff``, ``<name>.truth.json`` (specification and true values)
         and ``<name>.truth.zarr`` (label map, junctions, codes of artefacts, and one row for
-        each nucleus, nest, follicle and column of the dermis).
+        each nucleus, nest, follicle and column of the dermis).  Of several sections each has
+        its own truth, ``<name>.truth-2.json`` and so on; its places count from its own corner,
+        which ``offset_px`` names.
     name
         File name without ending.
+    sections
+        Serial sections on the slide.
 
     Returns
     -------
     Path
         The slide.
     """
-    phantom = paint_phantom(spec)
+    slide = compose([paint_phantom(each) for each in serial_specs(spec, count=sections)])
     folder.mkdir(parents=True, exist_ok=True)
-    slide = folder / f"{name}.tiff"
-    write_slide_tiff(slide, phantom.image, mpp=spec.mpp, jpeg_quality=spec.jpeg_quality)
-    _write_truth(phantom, folder=folder, name=name)
-    return slide
+    path = folder / f"{name}.tiff"
+    write_slide_tiff(path, slide.image, mpp=spec.mpp, jpeg_quality=spec.jpeg_quality)
+    for number, piece in enumerate(slide.pieces, start=1):
+        suffix = "truth" if number == 1 else f"truth-{number}"
+        _write_truth(piece, path=folder / f"{name}.{suffix}", sections=sections)
+    return path
 
 
-def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
+def _write_truth(piece: Piece, *, path: Path, sections: int) -> None:
+    phantom = piece.phantom
     about = {
         "schema": SCHEMA,
         "spec": asdict(phantom.spec),
         "grid": Grid(phantom.labels.shape, phantom.spec.mpp).to_json(),
+        "sections": sections,
+        "offset_px": [piece.top_px, piece.left_px],
         "truth": truth_to_json(phantom.truth),
         "cells": {cell.name.lower(): cell.value for cell in Cell},
         "provenance": provenance("phantom", settings={}),
@@ -70,11 +81,11 @@ def _write_truth(phantom: Phantom, *, folder: Path, name: str) -> None:
         "artefacts": phantom.artefacts,
         "dej_envelope_um": phantom.envelope_um,
         **{
-            f"{name}/{key}": table[key]
+            f"{name}/{column}": table[column]
             for name, table in tables.items()
-            for key in table.dtype.names
+            for column in table.dtype.names
         },
     }
-    with whole(folder / f"{name}.truth.zarr") as partial:
+    with whole(path.with_name(path.name + ".zarr")) as partial:
         write_arrays(partial, arrays, attributes=about)
-    write_json(folder / f"{name}.truth.json", about)
+    write_json(path.with_name(path.name + ".json"), about)
