@@ -252,7 +252,9 @@ def place_stromal_nuclei(layout: Layout) -> list[Nuclei]:
         if kind in (Kind.ARTERY, Kind.VEIN):
             where &= bundles.core_um < -3
         slide_um = sprinkle(rng, nodes, per_mm2=per_mm2, where=where)
-        row, column = np.rint(slide_um / nodes.step_um).astype(np.intp).T
+        # Places are drawn around nodes: at the border of the mesh some lie half a step beyond.
+        nearest = np.rint(slide_um / nodes.step_um).astype(np.intp)
+        row, column = np.minimum(nearest, np.array(nodes.shape) - 1).T
         # Fibres run where the coordinate across them stays the same; around a vessel that
         # coordinate is the way around, and its nuclei lie along it.
         down, right = (slope[row, column] for slope in slopes)
