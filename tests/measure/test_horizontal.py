@@ -39,12 +39,12 @@ def follicle(
     labels[np.hypot(y - down_um, x - right_um) < width_um / 2] = tissue
 
 
-def horizontal(labels: np.ndarray, **given) -> SlideMeasurements:
-    return measure(labels, Grid(labels.shape, MPP), declared="horizontal", **given)
+def horizontal(labels: np.ndarray, mpp: float = MPP, **given) -> SlideMeasurements:
+    return measure(labels, Grid(labels.shape, mpp), declared="horizontal", **given)
 
 
 def test_rings_run_from_the_edge_inwards() -> None:
-    found = horizontal(punch(0.6 * RADIUS_UM)).values["radial_profile"]
+    found = horizontal(punch(0.6 * RADIUS_UM)[::2, ::2], 2 * MPP).values["radial_profile"]
     assert found.unit == "1"
     assert found.value[:4] == pytest.approx([0] * 4, abs=0.04)
     assert found.value[4:] == pytest.approx([1] * 6, abs=0.04)
@@ -53,7 +53,7 @@ def test_rings_run_from_the_edge_inwards() -> None:
 def test_the_profile_adds_up_to_the_share_of_tumour() -> None:
     labels = punch()
     labels[:, : len(labels) // 2][labels[:, : len(labels) // 2] == DERMIS] = TUMOUR
-    found = horizontal(labels).values
+    found = horizontal(labels[::2, ::2], 2 * MPP).values
     assert found["radial_profile"].value == pytest.approx([0.5] * 10, abs=0.02)
     assert found["tumour_tissue_fraction"].value == pytest.approx(0.5, abs=0.01)
 
@@ -122,8 +122,7 @@ def test_a_cut_section_has_no_rings_and_bounds_its_count() -> None:
 
 
 def test_coarse_labels_do_not_tell_follicles() -> None:
-    labels = punch()[::2, ::2]
-    found = measure(labels, Grid(labels.shape, 4.0), declared="horizontal")
+    found = horizontal(punch()[::2, ::2], 2 * MPP)
     assert found.values["follicle_count"].status == "not_assessable"
 
 

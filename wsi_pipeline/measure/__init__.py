@@ -7,7 +7,9 @@
    meaning on this section.
 4. `amounts`, `compartment`, `infiltration`: the numbers.  A further kind of number is a
    further module of that form, called in `section`.
-5. `section`, `rollup`, `slide`: from pixels to a slide's values and flags; `results`
+5. `architecture`: in which pattern the tumour grows, from `fine` labels, its `nests` and
+   their `width`; `horizontal`: what a section parallel to the surface shows.
+6. `section`, `rollup`, `slide`: from pixels to a slide's values and flags; `results`
    holds them.
 
 6. `nuclear_grade`: what a table of the tumour's nuclei says; it needs no labels.
