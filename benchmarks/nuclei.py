@@ -213,12 +213,13 @@ def on_phantoms(first_seed: int, count: int) -> Iterator[str]:
         )
         mean, cv = (values[name].value for name in ("nuclear_area_mean_um2", "nuclear_area_cv"))
         word = str(values["nuclear_grade"].value)
+        true_mean = phantom.truth["nuclear_area_mean_um2"]
         if mean is not None:
             exact.append(grade_of(mean, cv, settings=CONFIG.grade) == grade)
             words.append((word, str(grade)))
         yield (
             f"{seed} {phantom.spec.architecture:11} grade {grade}: {word:14} mean "
-            f"{mean or float('nan'):5.1f} µm² (true {phantom.truth['nuclear_area_mean_um2']:5.1f}), "
+            f"{mean or float('nan'):5.1f} µm² (true {true_mean:5.1f}), "
             f"CV {cv or float('nan'):.2f}  {scores[-1]}"
         )
     sure = [one == other for one, other in words if "borderline" not in one]
