@@ -16,10 +16,10 @@ from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import FailureNote, write_failure
 from wsi_pipeline.stages.inspect import read_record
 from wsi_pipeline.stages.tile import read_tiled
-from wsi_pipeline.store import Segmentation
+from wsi_pipeline.store import Segmentation, read_points
 
 VERBS = [
-    *("run", "inspect", "tile", "segment", "measure", "export", "report"),
+    *("run", "inspect", "tile", "segment", "nuclei", "measure", "export", "report"),
     *("phantom", "train", "doctor"),
 ]
 
@@ -152,6 +152,33 @@ def test_the_verbs_lead_from_a_slide_to_numbers(slides: Path, slide: Path) -> No
     }
     raw = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
     assert raw["slide_id"] == slide.stem
+
+
+def test_nuclei_are_found_in_the_tumour_and_graded(
+    call: Call, slides: Path, slide: Path, tmp_path: Path
+) -> None:
+    folder = slides / slide.stem
+    record, store = folder / "slide.json", folder / "segmentation.ome.zarr"
+    table, numbers = tmp_path / "nuclei.parquet", tmp_path / "measurements.json"
+    called = call("nuclei", record, "--segmentation", store, "--out", table, "--workers", 2)
+    assert called.code == 0
+    columns, about = read_points(table)
+    assert called.out == f"{table}: {about['count']} nuclei\n"
+    assert about["count"] == len(columns["area_um2"]) > 0
+    called = call(
+        *("measure", record, "--tiles", folder / "tiles.json", "--segmentation", store),
+        *("--nuclei", table, "--out", numbers),
+    )
+    assert called.code == 0
+    assert "nuclear_grade" in json.loads(numbers.read_text(encoding="utf-8"))["values"]
+
+
+def test_nuclei_wants_to_know_where(call: Call, slide: Path, tmp_path: Path) -> None:
+    called = call("nuclei", slide, "--out", tmp_path / "nuclei.parquet")
+    assert called.code == 2
+    assert "--segmentation" in called.err
+    assert "--everywhere" in called.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_measure_needs_what_comes_before(call: Call, slides: Path, slide: Path) -> None:

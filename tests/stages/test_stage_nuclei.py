@@ -122,7 +122,7 @@ def test_the_map_shows_the_rows(
 def test_a_map_is_on_level_0_whatever_the_working_plane(tmp_path: Path, config: Config) -> None:
     rng = np.random.default_rng(3)
     rows, columns = np.mgrid[:640, :512] * 0.125
-    picture = np.full((640, 512, 3), (200, 140, 180), float)
+    picture = np.full((640, 512, 3), (170, 110, 160), float)
     inside = (rows - 40) ** 2 + (columns - 30) ** 2 < 25
     picture[inside] = (90, 60, 140)
     picture += rng.normal(0, 3, picture.shape)

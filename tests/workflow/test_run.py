@@ -84,6 +84,7 @@ def test_every_promised_file_is_there(mixed: Path) -> None:
             "tiles.png",
             "sections.png",
             "segmentation.ome.zarr",
+            "nuclei.parquet",
             "measurements.json",
             "annotations.geojson.gz",
         }

@@ -39,13 +39,13 @@ Labels = NDArray[np.int32]
 FINEST_MPP, COARSEST_MPP = 0.25, 0.75
 """Pixel widths between which nuclei are outlined, µm: finer pixels add nothing that light
 microscopy resolves, coarser ones leave a lymphocyte seven pixels across and less."""
-TILE_REACH_UM = 120.0
-"""Context on each side with which a tile finds the nuclei of the whole plane, µm: 34 for the
+TILE_REACH_UM = 110.0
+"""Context on each side with which a tile finds the nuclei of the whole plane, µm: 24 for the
 levels, 12 of depth, twice 16 of climbing, 32 for the nucleus itself and 10 for filters."""
 
 BLUR_UM = 0.4
 """Standard deviation of the blur against noise, µm: about that of the optics."""
-_DENSE = 0.45  # contrast from which a pixel counts as dense, just below the middle
+_DENSE = 0.42  # contrast from which a pixel counts as dense, below the middle: pale nuclei
 _GROUND = 0.25  # contrast below which nothing belongs to a nucleus
 _DEEPEST_UM = 12.0  # depth beyond which no nucleus reaches
 _SUMMIT_BLUR_UM = 0.5  # blur of the depth against ragged outlines

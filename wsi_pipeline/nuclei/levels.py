@@ -15,8 +15,8 @@ from wsi_pipeline.nuclei.stain import Floats, Stain
 
 CELL_UM = 4.0
 """Width of a cell, µm: half a nucleus."""
-WINDOW_UM = 26.0
-"""Reach of the window to each side, µm: two nuclei and what lies between them."""
+WINDOW_UM = 16.0
+"""Reach of the window to each side, µm: a nucleus and its neighbours."""
 _PRIOR_UM2 = 100.0
 # Whole numbers for one unit of density: finer than the noise of any camera.
 _STEPS = 4096.0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int32]
 
-_DIRECTIONS = 32
+_DIRECTIONS = 64
 # A pixel is a square, not a point: it has a spread of its own, px².
 _PIXEL_SPREAD = 1 / 12
 
@@ -85,8 +85,8 @@ def measure_hulls(labels: Labels, count: int) -> tuple[Doubles, Doubles]:
 
     Notes
     -----
-    The hull is taken as the polygon of 32 tangents, through the midpoints of pixel edges; of a
-    disc it is 0.3 % too large.  Its perimeter follows from Cauchy's formula.
+    The hull is taken as the polygon of 64 tangents, through the midpoints of pixel edges; of a
+    disc it is 0.1 % too large, of a sliver up to 4 %.  Its perimeter follows from Cauchy's formula.
     """
     row, column = _rims(labels)
     number = labels[row, column]

@@ -277,6 +277,20 @@ DEFINITIONS: dict[str, Definition] = {
         "Follicular units per 4\u202fmm punch",
         "Density of follicular units times 12.57\u202fmm².",
     ),
+    "nuclear_grade": Definition(
+        "Nuclear grade, descriptive",
+        "1 small, 2 intermediate, 3 large or varied nuclei in tumour, by fixed limits of their "
+        "mean area; not a histological grade.",
+    ),
+    "nuclear_area_mean_um2": Definition(
+        "Nuclear area, mean",
+        "Mean area of nuclear profiles in tumour, with the 90\u202f% interval over squares of the "
+        "section.",
+    ),
+    "nuclear_area_cv": Definition(
+        "Nuclear area, variation",
+        "Coefficient of variation of those areas, with its 90\u202f% interval.",
+    ),
 }
 
 FLAG_TEXTS: dict[str, str] = {
