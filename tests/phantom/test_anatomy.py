@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from wsi_pipeline.classes import ADNEXA, DERMIS, KERATIN
 from wsi_pipeline.errors import ConfigError
-from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom import Anatomy, Cell, PhantomSpec, paint_phantom, sample_anatomy
 from wsi_pipeline.phantom.adnexa import Kind
-from wsi_pipeline.phantom.block import label_block, read_block
 from wsi_pipeline.phantom.census import list_follicles
 from wsi_pipeline.phantom.nuclei import place_nuclei
 from wsi_pipeline.phantom.tissue import Layout, lay_out
 
+LabelPlane = Callable[[Layout], NDArray[np.uint8]]
 PLAIN = PhantomSpec(
     seed=4,
     width_mm=2.6,
@@ -44,11 +45,6 @@ def _with(spec: PhantomSpec = PLAIN, **anatomy: float) -> PhantomSpec:
     return dataclasses.replace(spec, anatomy=Anatomy(**anatomy))
 
 
-def _labels(layout: Layout) -> np.ndarray:
-    box = Box.of_shape(layout.nodes.frame.shape)
-    return label_block(read_block(layout, box), horn=np.zeros(box.shape, np.bool_))
-
-
 def _follicles(layout: Layout) -> np.ndarray:
     shown = np.minimum(layout.outline_um, layout.below_surface_um)
     return list_follicles(layout.groups, layout.nodes, shown_um=shown)
@@ -63,9 +59,9 @@ def test_nothing_is_added_unless_asked_for() -> None:
     assert not _follicles(layout)["phase"].any()
 
 
-def test_profiles_are_follicles_away_from_the_surface() -> None:
+def test_profiles_are_follicles_away_from_the_surface(label_plane: LabelPlane) -> None:
     bare, rich = lay_out(PLAIN), lay_out(_with(profiles=2.0))
-    before, after = _labels(bare), _labels(rich)
+    before, after = label_plane(bare), label_plane(rich)
     changed = before != after
     assert changed.any()
     assert np.isin(after[changed], [ADNEXA, KERATIN]).all()
@@ -127,12 +123,12 @@ def test_bulbs_hold_a_papilla() -> None:
     ],
 )
 def test_bundles_are_stroma_with_nuclei_of_their_own(
-    wish: dict[str, float], kinds: set[Kind], cell: Cell
+    wish: dict[str, float], kinds: set[Kind], cell: Cell, label_plane: LabelPlane
 ) -> None:
     layout = lay_out(_with(**wish))
     shown = layout.bundles.inside_um > 0
     assert set(np.unique(layout.bundles.kind[shown])) == kinds
-    assert np.array_equal(_labels(layout), _labels(lay_out(PLAIN)))
+    assert np.array_equal(label_plane(layout), label_plane(lay_out(PLAIN)))
     assert (layout.below_dej_um[shown] > 0).all() or (layout.below_dej_um[shown] > 0).mean() > 0.95
     nuclei = place_nuclei(layout)
     own = nuclei[nuclei["kind"] == cell]

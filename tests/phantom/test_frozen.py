@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.phantom import Cell, Phantom, PhantomSpec, number_nuclei, paint, paint_phantom
 from wsi_pipeline.phantom.artefacts import sample_frozen
 from wsi_pipeline.phantom.frozen import SWELLING, swollen
-from wsi_pipeline.phantom.wallpaper import paint_wallpapers
 
 SPEC = PhantomSpec(
     seed=8,
@@ -27,13 +24,6 @@ SPEC = PhantomSpec(
     tumour_density=0.5,
     noise=0.0,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_set_of_wallpapers() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paint, "paint_wallpapers", functools.cache(paint_wallpapers))
-        yield
 
 
 @pytest.fixture(scope="module")

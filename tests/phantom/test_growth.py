@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,16 @@ from wsi_pipeline.classes import (
 from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom import PhantomSpec, paint_phantom, sample_spec, truth_to_json, vary_lesion
-from wsi_pipeline.phantom.block import label_block, read_block
 from wsi_pipeline.phantom.frame import refine
 from wsi_pipeline.phantom.nuclei import NUCLEUS_DTYPE, Cell, place_nuclei
 from wsi_pipeline.phantom.spec import TUMOUR_SPACING_UM
-from wsi_pipeline.phantom.tissue import lay_out
+from wsi_pipeline.phantom.tissue import Layout, lay_out
 from wsi_pipeline.phantom.truth import DEPTH_NAMES, junction_um, measure_truth
 
+Labels = NDArray[np.uint8]
+LabelPlane = Callable[[Layout], NDArray[np.uint8]]
+LocalThickness = Callable[..., NDArray[np.float64]]
+Label = Callable[[PhantomSpec], tuple[Labels, dict[str, Any]]]
 NEW = ("trabecular", "single-file", "glandular")
 SMALL = PhantomSpec(
     seed=11,
@@ -81,22 +85,16 @@ def test_new_patterns_are_deterministic_and_counted_from_their_labels(architectu
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
-def _label(spec: PhantomSpec) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Labels and truth without the picture, whose textures take longest."""
-    layout = lay_out(spec)
-    box = Box.of_shape(layout.nodes.frame.shape)
-    labels = label_block(read_block(layout, box), horn=np.zeros(box.shape, np.bool_))
-    return labels, measure_truth(layout, labels, nuclei=np.zeros(0, NUCLEUS_DTYPE))
+@pytest.fixture(scope="module")
+def label(label_plane: LabelPlane) -> Callable[[PhantomSpec], tuple[Labels, dict[str, Any]]]:
+    """Labels and truth of a spec, without the picture."""
 
+    def look(spec: PhantomSpec) -> tuple[Labels, dict[str, Any]]:
+        layout = lay_out(spec)
+        labels = label_plane(layout)
+        return labels, measure_truth(layout, labels, nuclei=np.zeros(0, NUCLEUS_DTYPE))
 
-def _local_thickness_um(mask: NDArray[np.bool_], *, step_um: float) -> NDArray[np.float64]:
-    """Diameter of the largest disc inside the mask that covers each place in it."""
-    distance = ndimage.distance_transform_edt(mask) * step_um
-    thickness = np.zeros(mask.shape)
-    for radius in np.unique(np.geomspace(step_um, max(distance.max(), step_um), 24)):
-        reached = ndimage.distance_transform_edt(distance < radius) * step_um < radius
-        thickness[reached & mask] = 2 * radius
-    return thickness[mask]
+    return look
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,12 @@ def _local_thickness_um(mask: NDArray[np.bool_], *, step_um: float) -> NDArray[n
 )
 @pytest.mark.parametrize("seed", [5, 6])
 def test_each_pattern_has_its_widths(
-    architecture: str, step_um: float, low_um: float, high_um: float, seed: int
+    architecture: str,
+    step_um: float,
+    low_um: float,
+    high_um: float,
+    seed: int,
+    local_thickness_um: LocalThickness,
 ) -> None:
     density = 0.15 if architecture == "single-file" else 0.4
     spec = dataclasses.replace(
@@ -117,7 +120,7 @@ def test_each_pattern_has_its_widths(
     )
     layout = lay_out(spec)
     plane = refine(layout.nodes, layout.tumour_um, box=Box.of_shape(layout.nodes.frame.shape))
-    width = _local_thickness_um(plane > 0, step_um=step_um)
+    width = local_thickness_um(plane > 0, step_um=step_um)
     assert len(width) > 1000
     assert ((width >= low_um) & (width <= high_um)).mean() > 0.9
 
@@ -135,9 +138,9 @@ def test_density_follows_the_wish(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("wish", [0.15, 0.27, 0.4])
-def test_lumina_take_the_share_asked_for_and_are_enclosed(wish: float) -> None:
+def test_lumina_take_the_share_asked_for_and_are_enclosed(wish: float, label: Label) -> None:
     spec = dataclasses.replace(FLAT, architecture="glandular", lumen_share=wish)
-    labels, truth = _label(spec)
+    labels, truth = label(spec)
     pieces, count = ndimage.label(labels == BACKGROUND)
     holes = np.bincount(pieces.ravel())[1:]
     holes = holes[np.arange(1, count + 1) != pieces[0, 0]]
@@ -175,11 +178,11 @@ def test_single_files_run_along_the_collagen_one_nucleus_per_cell() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["solid-cord", *NEW])
-def test_the_depth_bias_shows_in_the_occupancy_profile(architecture: str) -> None:
+def test_the_depth_bias_shows_in_the_occupancy_profile(architecture: str, label: Label) -> None:
     spec = dataclasses.replace(DEEP, architecture=architecture)
     centroids = []
     for bias in (-0.8, 0.8):
-        _, truth = _label(dataclasses.replace(spec, depth_bias=bias))
+        _, truth = label(dataclasses.replace(spec, depth_bias=bias))
         profile = np.array(truth["occupancy_profile"])
         centroids.append((profile * (np.arange(20) + 0.5) / 20).sum() / profile.sum())
     assert centroids[0] < 0.47
@@ -247,13 +250,13 @@ def test_an_ulcer_takes_epidermis_and_junction_away() -> None:
     assert whole.truth["dermis_um"] == pytest.approx(open_.truth["dermis_um"])
 
 
-def test_lymphocytes_gather_in_cuffs_and_follicles() -> None:
+def test_lymphocytes_gather_in_cuffs_and_follicles(label: Label) -> None:
     spec = dataclasses.replace(FLAT, architecture="none")
     shares = {}
     for name, change in {
         "bare": {}, "cuffs": {"cuffs": 1.0}, "follicles": {"lymphoid_follicles": 2}
     }.items():  # fmt: skip
-        shares[name] = _label(dataclasses.replace(spec, **change))[0] == INFLAMMATION
+        shares[name] = label(dataclasses.replace(spec, **change))[0] == INFLAMMATION
     area = {name: share.sum() for name, share in shares.items()}
     assert area["bare"] == 0
     assert area["cuffs"] > 1000
@@ -273,9 +276,9 @@ def test_lymphocytes_gather_in_cuffs_and_follicles() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["solid-cord", *NEW])
-def test_plain_stroma_is_not_skin(architecture: str) -> None:
+def test_plain_stroma_is_not_skin(architecture: str, label: Label) -> None:
     spec = dataclasses.replace(FLAT, section="stroma", architecture=architecture)
-    labels, truth = _label(spec)
+    labels, truth = label(spec)
     assert not np.isin(labels, [EPIDERMIS, ADNEXA, KERATIN]).any()
     tissue = (labels != BACKGROUND).sum()
     assert 0.06 < (labels == SUBCUTIS).sum() / tissue < 0.5
@@ -285,9 +288,9 @@ def test_plain_stroma_is_not_skin(architecture: str) -> None:
     assert truth["ulceration_um"] is None
 
 
-def test_plain_stroma_may_be_without_fat() -> None:
+def test_plain_stroma_may_be_without_fat(label: Label) -> None:
     spec = dataclasses.replace(FLAT, section="stroma", with_subcutis=False)
-    assert not (_label(spec)[0] == SUBCUTIS).any()
+    assert not (label(spec)[0] == SUBCUTIS).any()
 
 
 @given(

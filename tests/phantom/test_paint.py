@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from wsi_pipeline.classes import (
     ADNEXA,
@@ -31,6 +31,7 @@ from wsi_pipeline.phantom import (
 from wsi_pipeline.phantom.tissue import lay_out
 from wsi_pipeline.phantom.truth import junction_um
 
+LocalThickness = Callable[..., NDArray[np.float64]]
 SMALL = PhantomSpec(
     seed=1,
     width_mm=0.8,
@@ -189,34 +190,30 @@ def test_coarser_labels_keep_area_shares(vertical: Phantom) -> None:
         assert (coarse == code).mean() == pytest.approx(fine_share, abs=0.005)
 
 
-def _local_thickness_um(mask: NDArray[np.bool_], *, step_um: float) -> NDArray[np.float64]:
-    """Diameter of the largest disc inside the mask that covers each place in it."""
-    distance = ndimage.distance_transform_edt(mask) * step_um
-    thickness = np.zeros(mask.shape)
-    for radius in np.unique(np.geomspace(step_um, max(distance.max(), step_um), 24)):
-        reached = ndimage.distance_transform_edt(distance < radius) * step_um < radius
-        thickness[reached & mask] = 2 * radius
-    return thickness[mask]
-
-
 @pytest.mark.parametrize(
     ("architecture", "low_um", "high_um"), [("cord", 10.0, 75.0), ("solid", 120.0, 850.0)]
 )
 def test_each_architecture_has_its_widths(
-    base: PhantomSpec, architecture: str, low_um: float, high_um: float
+    base: PhantomSpec,
+    architecture: str,
+    low_um: float,
+    high_um: float,
+    local_thickness_um: LocalThickness,
 ) -> None:
     spec = dataclasses.replace(
         base, section="horizontal", architecture=architecture, mpp=2.0, lateral_span=1.0
     )
-    width = _local_thickness_um(lay_out(spec).tumour_um > 0, step_um=4.0)
+    width = local_thickness_um(lay_out(spec).tumour_um > 0, step_um=4.0)
     assert ((width >= low_um) & (width <= high_um)).mean() > 0.9
 
 
-def test_solid_cord_holds_both_growth_patterns(base: PhantomSpec) -> None:
+def test_solid_cord_holds_both_growth_patterns(
+    base: PhantomSpec, local_thickness_um: LocalThickness
+) -> None:
     spec = dataclasses.replace(
         base, seed=3, section="horizontal", mpp=2.0, width_mm=3.0, height_mm=3.0
     )
-    width = _local_thickness_um(lay_out(spec).tumour_um > 0, step_um=4.0)
+    width = local_thickness_um(lay_out(spec).tumour_um > 0, step_um=4.0)
     assert (width >= 130).mean() > 0.25
     assert (width < 130).mean() > 0.25
 

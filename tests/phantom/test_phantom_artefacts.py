@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -26,7 +24,6 @@ from wsi_pipeline.phantom import (
     sample_spec,
 )
 from wsi_pipeline.phantom.marks import WISHES
-from wsi_pipeline.phantom.wallpaper import paint_wallpapers
 from wsi_pipeline.tissue import find_tissue
 
 CLEAN = PhantomSpec(
@@ -70,14 +67,6 @@ ONE_EACH = {
 
 def spoilt(artefacts: Artefacts, spec: PhantomSpec = CLEAN) -> Phantom:
     return paint_phantom(dataclasses.replace(spec, artefacts=artefacts))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_set_of_wallpapers() -> Iterator[None]:
-    """Most of the time goes into textures, which are the same for equal seeds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paint, "paint_wallpapers", functools.cache(paint_wallpapers))
-        yield
 
 
 @pytest.fixture(scope="module")

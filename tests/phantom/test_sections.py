@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from wsi_pipeline.classes import BACKGROUND, EPIDERMIS
 from wsi_pipeline.errors import ConfigError
-from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom import (
     Phantom,
     PhantomSpec,
@@ -20,11 +21,11 @@ from wsi_pipeline.phantom import (
     serial_specs,
 )
 from wsi_pipeline.phantom.adnexa import Kind
-from wsi_pipeline.phantom.block import label_block, read_block
 from wsi_pipeline.phantom.census import list_follicles
 from wsi_pipeline.phantom.skin import draw_skin
 from wsi_pipeline.phantom.tissue import Layout, lay_out
 
+LabelPlane = Callable[[Layout], NDArray[np.uint8]]
 SPEC = PhantomSpec(
     seed=5,
     section="oblique",
@@ -46,11 +47,6 @@ SMALL = PhantomSpec(
     architecture="solid-cord",
     lateral_span=0.9,
 )
-
-
-def _labels(layout: Layout) -> np.ndarray:
-    box = Box.of_shape(layout.nodes.frame.shape)
-    return label_block(read_block(layout, box), horn=np.zeros(box.shape, np.bool_))
 
 
 @pytest.mark.parametrize("cut_deg", [30.0, 50.0, 75.0])
@@ -117,10 +113,10 @@ def test_a_cut_names_its_fault(change: dict[str, object], word: str) -> None:
         dataclasses.replace(SPEC, **change)
 
 
-def test_serial_sections_differ_the_more_the_farther_they_are() -> None:
+def test_serial_sections_differ_the_more_the_farther_they_are(label_plane: LabelPlane) -> None:
     spec = dataclasses.replace(SMALL, mpp=2.0)
     labels = [
-        _labels(lay_out(dataclasses.replace(spec, level_um=level)))
+        label_plane(lay_out(dataclasses.replace(spec, level_um=level)))
         for level in (0.0, 5.0, 30.0, 150.0)
     ]
     away = [float((labels[0] != other).mean()) for other in labels[1:]]

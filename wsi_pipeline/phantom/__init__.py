@@ -6,14 +6,15 @@ nucleus and fraction is known exactly.  The layers are pure functions:
 1. `spec`    what is wanted; priors for what is left open; `look` how tissues take up dye;
 2. `frame`   how the section lies on the glass; `noise` random fields;
 3. `skin`, `adnexa`, `anatomy` (`profiles` and `bundles`, placed by `furnish`), `lesion`
-   (patterns in `growth`, trimming in `shapes`), `mimics`, joined by `tissue`: signed
+   (patterns in `growth`, place in `site`, trimming in `shapes`), `mimics`, joined by `tissue`: signed
    distances on a coarse mesh;
 4. `block`   geometry and class at the pixels of a block;
-5. `nuclei` (`lesional`, `placing`), `stamp`, `wallpaper`, `stain`, `stroma`: dyes;
+5. `nuclei` (`lesional`, `placing`, `dice`), `stamp`, `wallpaper`, `stain`, `stroma`: dyes;
    `optics`: light;
 6. `artefacts`, `strokes`, `marks`, `scanner`: what went wrong with section, glass and light;
 7. `paint`   joins them block by block; `truth`, `columns` and `census` measure and count;
-   `serial` and `pieces` put serial sections on one glass; `tiff` writes a slide file.
+   `serial` and `pieces` put serial sections on one glass;
+   `counterfactual` changes one factor; `tiff` writes a slide file.
 
 A phantom proves that software measures what was drawn.  It does not prove that anything
 works on human tissue.
@@ -22,6 +23,7 @@ works on human tissue.
 from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
 from wsi_pipeline.phantom.census import number_nests, number_nuclei
+from wsi_pipeline.phantom.counterfactual import counterfactuals
 from wsi_pipeline.phantom.look import Look, sample_look
 from wsi_pipeline.phantom.nuclei import Cell
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
@@ -50,6 +52,7 @@ __all__ = [
     "Section",
     "coarsen_labels",
     "compose",
+    "counterfactuals",
     "number_nests",
     "number_nuclei",
     "paint_phantom",

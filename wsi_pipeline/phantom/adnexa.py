@@ -176,9 +176,9 @@ def _pilosebaceous(
 ) -> list[Patch]:
     """One follicle from the surface (at x, with a tilt) to its bulb, with the glands beside it."""
     x_um, tilt = foot
-    y_um = float(skin.at(skin.surface_um, np.array([x_um]))[0])
+    y_um = float(skin.at(skin.top_um, np.array([x_um]))[0])
     reach = (_between(skin, x_um, share=1.0) - y_um) * rng.uniform(0.95, 1.25)
-    length = min(reach, skin.bottom_um - y_um - 60.0) / math.cos(tilt)
+    length = min(reach, skin.floor_um - y_um - 60.0) / math.cos(tilt)
     radius = rng.uniform(55.0, 85.0)
     # A resting follicle is short, but its gland stays where it was.
     shown = length * (TELOGEN_SHARE if telogen else 1.0)

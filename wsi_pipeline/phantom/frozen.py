@@ -24,6 +24,7 @@ from wsi_pipeline.classes import (
     TUMOUR,
 )
 from wsi_pipeline.phantom.block import Block
+from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.noise import Bytes, Floats, Tile, tile_index
 from wsi_pipeline.phantom.nuclei import Nuclei
 from wsi_pipeline.phantom.stain import Dyes
@@ -61,9 +62,10 @@ def swollen(nuclei: Nuclei, frozen: float, *, seed: int) -> Nuclei:
     """
     if frozen == 0:
         return nuclei
-    rng = np.random.default_rng([seed, 71])
-    growth = 1 + SWELLING * frozen * rng.uniform(0.6, 1.4, len(nuclei))
-    smudge = rng.random(len(nuclei)) < SMUDGED * frozen
+    dice = Dice.of(seed, 71)
+    places = np.stack([nuclei["down_um"], nuclei["right_um"]], axis=-1)
+    growth = 1 + SWELLING * frozen * dice.uniform(places, channel=0, low=0.6, high=1.4)
+    smudge = dice.uniform(places, channel=1) < SMUDGED * frozen
     table = nuclei.copy()
     table["area_um2"] *= growth
     for axis in ("major_um", "minor_um"):

@@ -63,7 +63,7 @@ class Ground:
     area_mm2
         Dermis; all of the section where it has no layers.
     below_dej_um, outline_um : float32 (Y, X)
-        Depth below the DEJ; signed distance to the cut edge.
+        Depth below the DEJ; signed distance to the cut edge of the block.
     """
 
     nodes: Nodes
@@ -88,8 +88,8 @@ class Ground:
         if skin is None:
             area = math.pi * half[0] * half[1] / 1e6
         else:
-            shown = np.minimum(skin.dsj_um, skin.bottom_um) - skin.envelope_um
-            area = 2 * skin.half_width_um * float(shown.mean()) / 1e6
+            thick = skin.dsj_um - skin.envelope_um
+            area = 2 * skin.half_width_um * float(thick.mean()) / 1e6
         return cls(nodes, skin, half, area, below_dej_um, outline_um)
 
     def depth(self, x_um: float, y_um: float) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.frame import Nodes, Points
 from wsi_pipeline.phantom.growth import grow_bands, grow_glands, line_up_cells
 from wsi_pipeline.phantom.noise import Floats, paint_cells, smooth_noise
@@ -133,21 +134,27 @@ def trim_lesion(spec: PhantomSpec, nodes: Nodes, *, lesion: Lesion, room_um: Flo
         # A true distance: fields of distance have other slopes far from the outline.
         depth = distance_um(inside > 0, step_um=nodes.step_um)
         dead = np.asarray(depth + ragged - (95.0 - 60.0 * spec.necrosis), np.float32)
-    return replace(lesion, inside_um=inside, lumen_um=lumina, necrosis_um=dead)
+    # Cells of single files whose bodies have gone, or been halved, go too.
+    cells = lesion.cells
+    cells = cells[nodes.read(room_um, cells[:, :2]) > 0]
+    return replace(lesion, inside_um=inside, lumen_um=lumina, necrosis_um=dead, cells=cells)
 
 
 def add_emboli(spec: PhantomSpec, nodes: Nodes, *, lesion: Lesion, free_um: Floats) -> Lesion:
     """Put plugs of tumour into clear spaces wherever the stroma is free."""
-    if not spec.emboli:
+    if not spec.emboli or spec.shown_to == 0:
         return lesion
-    rng = np.random.default_rng([spec.seed, 29])
+    rng, dice = np.random.default_rng([spec.seed, 29]), Dice.of(spec.seed, 29)
     radii = [float(radius) for radius in rng.uniform(*EMBOLUS_UM, spec.emboli)]
     room = np.asarray(free_um - 12.0, np.float32)
     space, plug = lesion.space_um, np.full(nodes.shape, OUTSIDE_UM, np.float32)
     discs = place_discs(rng, nodes, free_um=room, radii_um=radii)
     wall = smooth_noise(rng, nodes.places_um, wavelength_um=(90.0, 90.0))
     for x_um, y_um, radius_um in discs:
-        flat, turn = rng.uniform(0.55, 0.95), rng.uniform(0, np.pi)
+        place = np.array([[x_um, y_um]])
+        flat = float(dice.uniform(place, channel=0, low=0.55, high=0.95)[0])
+        turn = float(dice.uniform(place, channel=1, high=np.pi)[0])
+        width = float(dice.uniform(place, channel=2, low=0.6, high=0.78)[0])
         dx, dy = nodes.x_um - x_um, nodes.y_um - y_um
         along = dx * np.cos(turn) + dy * np.sin(turn)
         across = (dy * np.cos(turn) - dx * np.sin(turn)) / flat
@@ -155,7 +162,7 @@ def add_emboli(spec: PhantomSpec, nodes: Nodes, *, lesion: Lesion, free_um: Floa
         space = np.maximum(space, np.asarray(oval * flat, np.float32))
         # The plug has shrunk from the wall, more on one side than on the other.
         lean = np.hypot(along - 0.1 * radius_um, across)
-        core = rng.uniform(0.6, 0.78) * radius_um - lean - 0.06 * radius_um * wall
+        core = width * radius_um - lean - 0.06 * radius_um * wall
         plug = np.maximum(plug, np.asarray(core * flat, np.float32))
     inside = np.maximum(lesion.inside_um, np.minimum(plug, space - 3.0))
     return replace(lesion, inside_um=inside, space_um=space, plugs=len(discs))

@@ -12,7 +12,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsi_pipeline.phantom.placing import Cell, Habit, Nuclei, lattice, line, shape, sprinkle
+from wsi_pipeline.phantom.dice import Dice
+from wsi_pipeline.phantom.placing import (
+    TURN,
+    Cell,
+    Habit,
+    Nuclei,
+    any_way,
+    lattice,
+    line,
+    shape,
+    sprinkle,
+)
 from wsi_pipeline.phantom.spec import NUCLEAR_AREA_UM2, TUMOUR_SPACING_UM
 from wsi_pipeline.phantom.tissue import Layout
 
@@ -36,7 +47,7 @@ def tumour_habit(grade: int) -> Habit:
     }[grade]
 
 
-def fill_tumour(rng: np.random.Generator, layout: Layout) -> Nuclei:
+def fill_tumour(dice: Dice, layout: Layout) -> Nuclei:
     """Tumour cells, packed; in glands only where no row around a lumen stands already."""
     grade, nodes, look = layout.spec.grade, layout.nodes, layout.spec.look
     habit, spacing = tumour_habit(grade), TUMOUR_SPACING_UM[grade] * look.crowding
@@ -49,27 +60,25 @@ def fill_tumour(rng: np.random.Generator, layout: Layout) -> Nuclei:
     if len(layout.lesion.cells):
         # Single files have their own cells; only plugs in vessels are packed.
         packed = np.minimum(packed, layout.lesion.space_um)
-    slide_um = lattice(rng, nodes, spacing_um=spacing, where=packed > -4)
+    slide_um = lattice(dice, nodes, spacing_um=spacing, where=packed > -4)
     reach = 0.48 * math.sqrt(habit.area_um2[0])
     keep = nodes.read(packed, slide_um) > reach
     keep &= nodes.read(layout.lesion.lumen_um, slide_um) < -GLAND_ROW_UM - 0.72 * spacing
     keep &= nodes.read(layout.lesion.necrosis_um, slide_um) < 0
     slide_um = slide_um[keep]
-    angle = rng.uniform(0, math.pi, len(slide_um))
-    return shape(rng, slide_um, habit=habit, angle_rad=angle)
+    return shape(dice, slide_um, habit=habit, angle_rad=any_way(dice, slide_um))
 
 
-def add_populations(layout: Layout) -> list[Nuclei]:
-    """Place the populations that only some lesions have, from a stream of their own."""
-    rng = np.random.default_rng([layout.spec.seed, 35])
+def add_populations(dice: Dice, layout: Layout) -> list[Nuclei]:
+    """Place the populations that only some lesions have, each from a stream of its own."""
     return [
-        _filed(rng, layout),
-        _polarised(rng, layout),
-        *_dead(rng, layout),
-        *_germinal(rng, layout),
-        _exudate(rng, layout),
+        _filed(dice.stream(1), layout),
+        _polarised(dice.stream(2), layout),
+        *_dead(dice.stream(3), layout),
+        *_germinal(dice.stream(4), layout),
+        _exudate(dice.stream(5), layout),
         line(
-            rng,
+            dice.stream(6),
             layout.nodes,
             plane_um=layout.lesion.space_um,
             habit=ENDOTHELIUM,
@@ -79,19 +88,19 @@ def add_populations(layout: Layout) -> list[Nuclei]:
     ]
 
 
-def _filed(rng: np.random.Generator, layout: Layout) -> Nuclei:
+def _filed(dice: Dice, layout: Layout) -> Nuclei:
     """One nucleus for each cell of a single file, along the file."""
     cells = layout.lesion.cells
     habit = replace(tumour_habit(layout.spec.grade), elongation=1.5)
-    angle = cells[:, 2] + rng.normal(0, 0.2, len(cells))
-    return shape(rng, cells[:, :2], habit=habit, angle_rad=angle)
+    angle = cells[:, 2] + dice.normal(cells[:, :2], channel=TURN, sd=0.2)
+    return shape(dice, cells[:, :2], habit=habit, angle_rad=angle)
 
 
-def _polarised(rng: np.random.Generator, layout: Layout) -> Nuclei:
+def _polarised(dice: Dice, layout: Layout) -> Nuclei:
     """A row of standing nuclei around each lumen, away from it."""
     grade = layout.spec.grade
     row = line(
-        rng,
+        dice,
         layout.nodes,
         plane_um=layout.lesion.lumen_um,
         habit=replace(tumour_habit(grade), elongation=1.5),
@@ -102,33 +111,31 @@ def _polarised(rng: np.random.Generator, layout: Layout) -> Nuclei:
     return row[layout.nodes.read(layout.tumour_um, places) > 3.2]
 
 
-def _dead(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+def _dead(dice: Dice, layout: Layout) -> list[Nuclei]:
     """Ghosts of tumour nuclei and nuclear dust in dead centres."""
     where = np.minimum(layout.lesion.necrosis_um, layout.tumour_um) > 2
     groups = []
-    for habit, per_mm2 in ((GHOST, 1700.0), (DUST, 900.0)):
-        slide_um = sprinkle(rng, layout.nodes, per_mm2=per_mm2, where=where)
-        angle = rng.uniform(0, math.pi, len(slide_um))
-        groups.append(shape(rng, slide_um, habit=habit, angle_rad=angle))
+    for number, (habit, per_mm2) in enumerate(((GHOST, 1700.0), (DUST, 900.0))):
+        own = dice.stream(number)
+        slide_um = sprinkle(own, layout.nodes, per_mm2=per_mm2, where=where)
+        groups.append(shape(own, slide_um, habit=habit, angle_rad=any_way(own, slide_um)))
     return groups
 
 
-def _germinal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+def _germinal(dice: Dice, layout: Layout) -> list[Nuclei]:
     """Large pale nuclei of a germinal centre, and its mantle of crowded small ones."""
     centre = layout.germinal_um
     mantle = (centre < 0) & (centre > -75) & (layout.inflamed_um > 2)
     groups = []
     for habit, spacing, where in ((CENTROBLAST, 9.2, centre > 0), (LYMPHOCYTE, 7.6, mantle)):
-        slide_um = lattice(rng, layout.nodes, spacing_um=spacing, where=where)
-        angle = rng.uniform(0, math.pi, len(slide_um))
-        groups.append(shape(rng, slide_um, habit=habit, angle_rad=angle))
+        slide_um = lattice(dice, layout.nodes, spacing_um=spacing, where=where)
+        groups.append(shape(dice, slide_um, habit=habit, angle_rad=any_way(dice, slide_um)))
     return groups
 
 
-def _exudate(rng: np.random.Generator, layout: Layout) -> Nuclei:
+def _exudate(dice: Dice, layout: Layout) -> Nuclei:
     """Neutrophils in the fibrin on an ulcer's base."""
     where = (layout.crater_um < -5) & (layout.crater_um > -36) & (layout.below_dej_um > 0)
     where &= np.maximum(layout.tumour_um, layout.adnexa.inside_um) < -4
-    slide_um = sprinkle(rng, layout.nodes, per_mm2=3500.0, where=where)
-    angle = rng.uniform(0, math.pi, len(slide_um))
-    return shape(rng, slide_um, habit=NEUTROPHIL, angle_rad=angle)
+    slide_um = sprinkle(dice, layout.nodes, per_mm2=3500.0, where=where)
+    return shape(dice, slide_um, habit=NEUTROPHIL, angle_rad=any_way(dice, slide_um))

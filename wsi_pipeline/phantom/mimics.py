@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from wsi_pipeline.phantom.adnexa import Patch
+from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.frame import Nodes
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.shapes import OUTSIDE_UM, place_discs
@@ -29,8 +30,12 @@ def cuff_vessels(spec: PhantomSpec, nodes: Nodes, *, vessels: list[Patch]) -> Fl
         return plane
     rng = np.random.default_rng([spec.seed, 31])
     ragged = 4 * smooth_noise(rng, nodes.places_um, wavelength_um=(45.0, 45.0))
-    thick = rng.uniform(*CUFF_UM, len(vessels))
-    for vessel, thick_um, draw in zip(vessels, thick, rng.random(len(vessels)), strict=True):
+    dice = Dice.of(spec.seed, 31)
+    corners = np.array([[span.start for span in vessel.window] for vessel in vessels], np.float64)
+    corners = corners.reshape(-1, 2) * nodes.step_um
+    thick = dice.uniform(corners, channel=0, low=CUFF_UM[0], high=CUFF_UM[1])
+    draws = dice.uniform(corners, channel=1)
+    for vessel, thick_um, draw in zip(vessels, thick, draws, strict=True):
         if draw < spec.cuffs:
             sleeve = vessel.inside_um + thick_um + ragged[vessel.window]
             plane[vessel.window] = np.maximum(plane[vessel.window], sleeve)
@@ -50,13 +55,17 @@ def place_lymphoid_follicles(
     nowhere = np.full(nodes.shape, OUTSIDE_UM, np.float32)
     if not spec.lymphoid_follicles:
         return nowhere, nowhere
-    rng = np.random.default_rng([spec.seed, 34])
+    rng, dice = np.random.default_rng([spec.seed, 34]), Dice.of(spec.seed, 34)
     radii = [float(r) for r in rng.uniform(*FOLLICLE_RADIUS_UM, spec.lymphoid_follicles)]
     discs = place_discs(rng, nodes, free_um=free_um - np.float32(15), radii_um=radii)
     ragged = smooth_noise(rng, nodes.places_um, wavelength_um=(130.0, 130.0))
     inside, germinal = nowhere, nowhere
     for x_um, y_um, radius_um in discs:
-        share, lean = rng.uniform(*GERMINAL_SHARE), rng.uniform(-0.1, 0.1, 2) * radius_um
+        place = np.array([[x_um, y_um]])
+        low, high = GERMINAL_SHARE
+        share = float(dice.uniform(place, channel=0, low=low, high=high)[0])
+        lean = [float(dice.uniform(place, channel=n, low=-0.1, high=0.1)[0]) for n in (1, 2)]
+        lean = [step * radius_um for step in lean]
         outer = radius_um - np.hypot(nodes.x_um - x_um, nodes.y_um - y_um) + 4 * ragged
         away = np.hypot(nodes.x_um - x_um - lean[0], nodes.y_um - y_um - lean[1])
         inner = share * radius_um - away - 3 * ragged

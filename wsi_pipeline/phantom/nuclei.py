@@ -15,21 +15,27 @@ import math
 import numpy as np
 
 from wsi_pipeline.phantom.adnexa import Kind
+from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.lesional import ENDOTHELIUM, LYMPHOCYTE, add_populations, fill_tumour
 from wsi_pipeline.phantom.noise import Floats
 from wsi_pipeline.phantom.placing import (
     NUCLEUS_DTYPE,
+    SPARE,
+    TURN,
     Cell,
     Habit,
     Nuclei,
+    any_way,
+    jitter,
     lattice,
     line,
     shape,
     sprinkle,
 )
+from wsi_pipeline.phantom.site import DEEP_UM
 from wsi_pipeline.phantom.spec import RETRACTION_UM
 from wsi_pipeline.phantom.stroma import place_stromal_nuclei
-from wsi_pipeline.phantom.tissue import DEEP_UM, Layout
+from wsi_pipeline.phantom.tissue import Layout
 
 __all__ = ["NUCLEUS_DTYPE", "Cell", "Nuclei", "place_nuclei"]
 
@@ -53,22 +59,22 @@ def place_nuclei(layout: Layout) -> Nuclei:
         kind (`Cell`), and how it stains.
     """
     # Sections a few micrometres apart share shapes, not nuclei.
-    rng = np.random.default_rng([layout.spec.seed, 9, round(layout.spec.level_um)])
+    dice = Dice.of(layout.spec.seed, 9, round(layout.spec.level_um))
     groups = [
-        fill_tumour(rng, layout),
-        _epidermal(rng, layout),
-        *_adnexal(rng, layout),
-        *_stromal(rng, layout),
+        fill_tumour(dice.stream(1), layout),
+        _epidermal(dice.stream(2), layout),
+        *_adnexal(dice.stream(3), layout),
+        *_stromal(dice.stream(4), layout),
         line(
-            rng,
+            dice.stream(5),
             layout.nodes,
             plane_um=layout.vessels.core_um,
             habit=ENDOTHELIUM,
             spacing_um=17.0,
             inset_um=-1.5,
         ),
-        *add_populations(layout),
-        *place_stromal_nuclei(layout),
+        *add_populations(dice.stream(6), layout),
+        *place_stromal_nuclei(dice.stream(7), layout),
     ]
     every = np.concatenate(groups)
     every["density"] *= layout.spec.look.nuclei
@@ -80,21 +86,22 @@ def place_nuclei(layout: Layout) -> Nuclei:
 # ------------------------------------------------------------------ populations
 
 
-def _epidermal(rng: np.random.Generator, layout: Layout) -> Nuclei:
+def _epidermal(dice: Dice, layout: Layout) -> Nuclei:
     """Round nuclei of the epidermis above its basal layer."""
     if layout.skin is None or not layout.spec.with_epidermis:
         return np.zeros(0, NUCLEUS_DTYPE)
     height = np.minimum(-layout.below_dej_um, layout.below_surface_um)
     slide_um = lattice(
-        rng, layout.nodes, spacing_um=layout.spec.look.keratinocyte_um, where=height > 2
+        dice, layout.nodes, spacing_um=layout.spec.look.keratinocyte_um, where=height > 2
     )
     above = layout.nodes.read(_epithelium_um(layout), slide_um)
     below = layout.nodes.read(layout.below_surface_um, slide_um)
     own = layout.nodes.read(layout.below_dej_um, slide_um) < 0
     plug = layout.nodes.read(layout.adnexa.core_um, slide_um)
     slide_um = slide_um[own & (above > 10.5) & (below > 9) & (plug < -6)]
-    flat = rng.normal(math.pi / 2 - layout.nodes.frame.turn_rad, 0.35, len(slide_um))
-    return shape(rng, slide_um, habit=SPINOUS, angle_rad=flat)
+    along = math.pi / 2 - layout.nodes.frame.turn_rad
+    flat = along + dice.normal(slide_um, channel=TURN, sd=0.35)
+    return shape(dice, slide_um, habit=SPINOUS, angle_rad=flat)
 
 
 def _epithelium_um(layout: Layout) -> Floats:
@@ -105,12 +112,12 @@ def _epithelium_um(layout: Layout) -> Floats:
     return np.asarray(np.maximum(inside, epidermis) if covered else inside, dtype=np.float32)
 
 
-def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
     """The basal row of epidermis, follicles and glands, and what fills the latter two."""
     adnexa, nodes = layout.adnexa, layout.nodes
     below = np.where(layout.below_dej_um > 0, adnexa.inside_um, np.minimum(adnexa.inside_um, -9))
     union = _epithelium_um(layout)
-    groups = [line(rng, layout.nodes, plane_um=union, habit=BASAL, spacing_um=6.9, inset_um=4.7)]
+    groups = [line(dice, layout.nodes, plane_um=union, habit=BASAL, spacing_um=6.9, inset_um=4.7)]
     for kind, habit, spacing, least in (
         (Kind.FOLLICLE, ADNEXAL, 9.4, 10.0),
         (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
@@ -118,18 +125,17 @@ def _adnexal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
         (Kind.BULB, MATRIX, 8.0, 9.0),
     ):
         here = np.where(adnexa.kind == kind, below, -DEEP_UM).astype(np.float32)
-        slide_um = lattice(rng, nodes, spacing_um=spacing, where=here > least)
+        own = dice.stream(kind)
+        slide_um = lattice(own, nodes, spacing_um=spacing, where=here > least)
         keep = nodes.read(adnexa.inside_um, slide_um) > least
         keep &= nodes.read(adnexa.core_um, slide_um) < -4.5
         keep &= nodes.read(adnexa.axis_um, slide_um) > 37.0
         slide_um = slide_um[keep]
-        groups.append(
-            shape(rng, slide_um, habit=habit, angle_rad=rng.uniform(0, 3.1, len(slide_um)))
-        )
+        groups.append(shape(own, slide_um, habit=habit, angle_rad=any_way(own, slide_um)))
     return groups
 
 
-def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
+def _stromal(dice: Dice, layout: Layout) -> list[Nuclei]:
     """Fibroblasts along the collagen, lymphocytes in patches, flat nuclei in the fat."""
     nodes = layout.nodes
     filled = np.maximum(
@@ -142,23 +148,31 @@ def _stromal(rng: np.random.Generator, layout: Layout) -> list[Nuclei]:
     fat = (layout.below_dsj_um > 3) & (filled < -3)
     slopes = [np.asarray(slope, np.float32) for slope in np.gradient(layout.flow_down_um)]
     groups = []
-    for habit, where, per_mm2, spread in (
-        (FIBROBLAST, dermis, 480.0 * layout.spec.look.stroma_cells, 0.5),
-        (FIBROBLAST, dermis & (layout.fineness > 0.4), 700.0, 0.6),
-        (LYMPHOCYTE, dermis & (layout.inflamed_um < 0), 45.0, 1.5),
-        (ADIPOCYTE, fat, 110.0, 1.5),
+    for number, (habit, where, per_mm2, spread) in enumerate(
+        (
+            (FIBROBLAST, dermis, 480.0 * layout.spec.look.stroma_cells, 0.5),
+            (FIBROBLAST, dermis & (layout.fineness > 0.4), 700.0, 0.6),
+            (LYMPHOCYTE, dermis & (layout.inflamed_um < 0), 45.0, 1.5),
+            (ADIPOCYTE, fat, 110.0, 1.5),
+        )
     ):
-        slide_um = sprinkle(rng, nodes, per_mm2=per_mm2, where=where)
+        own = dice.stream(number)
+        slide_um = sprinkle(own, nodes, per_mm2=per_mm2, where=where)
         # Collagen runs where the depth of the texture stays the same.
         down, right = (nodes.read(slope, slide_um) for slope in slopes)
-        angle = np.arctan2(down, -right) + rng.normal(0, spread, len(slide_um))
-        groups.append(shape(rng, slide_um, habit=habit, angle_rad=angle))
-    slide_um = lattice(rng, nodes, spacing_um=8.2, where=layout.inflamed_um > -12)
-    slide_um = slide_um + rng.normal(0, 2.0, slide_um.shape)
-    depth = nodes.read(layout.inflamed_um, slide_um) + rng.normal(0, 6, len(slide_um))
-    keep = (depth > 2) & (rng.random(len(slide_um)) < 0.8)
-    slide_um = slide_um[keep & (nodes.read(layout.germinal_um, slide_um) < 0)]
-    groups.append(
-        shape(rng, slide_um, habit=LYMPHOCYTE, angle_rad=rng.uniform(0, 3.1, len(slide_um)))
-    )
+        angle = np.arctan2(down, -right) + own.normal(slide_um, channel=TURN, sd=spread)
+        groups.append(shape(own, slide_um, habit=habit, angle_rad=angle))
+    groups.append(_lymphocytes(dice.stream(9), layout))
     return groups
+
+
+def _lymphocytes(dice: Dice, layout: Layout) -> Nuclei:
+    """Crowded lymphocytes whose patch has a ragged edge."""
+    nodes = layout.nodes
+    slide_um = lattice(dice, nodes, spacing_um=8.2, where=layout.inflamed_um > -12)
+    slide_um = slide_um + jitter(dice, slide_um, channel=SPARE, sd=2.0)
+    ragged = dice.normal(slide_um, channel=SPARE + 2, sd=6.0)
+    keep = nodes.read(layout.inflamed_um, slide_um) + ragged > 2
+    keep &= dice.uniform(slide_um, channel=SPARE + 3) < 0.8
+    slide_um = slide_um[keep & (nodes.read(layout.germinal_um, slide_um) < 0)]
+    return shape(dice, slide_um, habit=LYMPHOCYTE, angle_rad=any_way(dice, slide_um))

@@ -2,6 +2,8 @@
 
 1. `lattice` fills, `sprinkle` scatters and `line` follows a contour.
 2. `shape` draws size and look of the nuclei of one population, its `Habit`.
+
+Every nucleus depends on its own place alone, not on how many others there are.
 """
 
 from __future__ import annotations
@@ -14,8 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
+from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.frame import Nodes, Points
 from wsi_pipeline.phantom.noise import Floats
+
+# Channels of the dice: `shape` takes 0 to 4.
+TURN, JITTER, SPARE = 5, 6, 8
 
 NUCLEUS_DTYPE = np.dtype(
     [
@@ -77,9 +83,7 @@ class Habit:
     wobble: float = 0.03
 
 
-def lattice(
-    rng: np.random.Generator, nodes: Nodes, *, spacing_um: float, where: NDArray[np.bool_]
-) -> Points:
+def lattice(dice: Dice, nodes: Nodes, *, spacing_um: float, where: NDArray[np.bool_]) -> Points:
     """Jittered hexagonal lattice over the nodes marked, as places on the slide, µm."""
     tall, wide = (n * nodes.step_um for n in nodes.shape)
     pitch = spacing_um * math.sqrt(0.75)
@@ -88,13 +92,18 @@ def lattice(
     right = right + (np.arange(len(rows)) % 2)[:, None] * (spacing_um / 2)
     slide_um = np.stack([down.ravel(), right.ravel()], axis=-1)
     slide_um = slide_um[_marked(nodes, slide_um, where=where)]
-    return slide_um + rng.normal(0, 0.14 * spacing_um, slide_um.shape)
+    return slide_um + jitter(dice, slide_um, channel=JITTER, sd=0.14 * spacing_um)
 
 
-def sprinkle(
-    rng: np.random.Generator, nodes: Nodes, *, per_mm2: float, where: NDArray[np.bool_]
-) -> Points:
+def jitter(dice: Dice, slide_um: Points, *, channel: int, sd: float) -> Points:
+    """Normal steps down and right for each place, µm; takes the channel and the next."""
+    steps = [dice.normal(slide_um, channel=channel + axis, sd=sd) for axis in (0, 1)]
+    return np.stack(steps, axis=-1)
+
+
+def sprinkle(dice: Dice, nodes: Nodes, *, per_mm2: float, where: NDArray[np.bool_]) -> Points:
     """Random places among the nodes marked, as places on the slide, µm."""
+    rng = dice.generator()
     tall, wide = (n * nodes.step_um for n in nodes.shape)
     count = rng.poisson(per_mm2 * tall * wide / 1e6)
     slide_um = rng.random((count, 2)) * [tall, wide]
@@ -109,7 +118,7 @@ def _marked(nodes: Nodes, slide_um: Points, *, where: NDArray[np.bool_]) -> NDAr
 
 
 def line(
-    rng: np.random.Generator,
+    dice: Dice,
     nodes: Nodes,
     *,
     plane_um: Floats,
@@ -125,27 +134,32 @@ def line(
         steps = np.linalg.norm(np.diff(slide_um, axis=0), axis=1)
         arc = np.concatenate([[0.0], np.cumsum(steps)])
         stops = np.arange(0.5, arc[-1] / spacing_um) * spacing_um
-        stops = np.clip(stops + rng.normal(0, 0.12 * spacing_um, stops.shape), 0, arc[-1])
-        here = np.stack([np.interp(stops, arc, slide_um[:, axis]) for axis in (0, 1)], axis=-1)
-        ahead = np.stack([np.interp(stops + 2, arc, slide_um[:, axis]) for axis in (0, 1)], axis=-1)
+        stops = stops + dice.normal(_at(stops, arc, slide_um), channel=JITTER, sd=0.12 * spacing_um)
+        here = _at(np.clip(stops, 0, arc[-1]), arc, slide_um)
+        ahead = _at(np.clip(stops, 0, arc[-1]) + 2, arc, slide_um)
         places.append(here)
         angles.append(np.arctan2(*(ahead - here).T[::-1]))
     slide_um = np.concatenate(places)
     angle = np.concatenate(angles) + (0.0 if habit.elongation > 2 else math.pi / 2)
-    return shape(rng, slide_um, habit=habit, angle_rad=angle + rng.normal(0, 0.15, len(angle)))
+    angle = angle + dice.normal(slide_um, channel=TURN, sd=0.15)
+    return shape(dice, slide_um, habit=habit, angle_rad=angle)
 
 
-def shape(
-    rng: np.random.Generator, slide_um: Points, *, habit: Habit, angle_rad: NDArray[np.float64]
-) -> Nuclei:
-    """Draw size and look of nuclei at given places."""
+def _at(stops_um: Points, arc_um: Points, line_um: Points) -> Points:
+    """Places at some ways along a line, (N, 2)."""
+    return np.stack([np.interp(stops_um, arc_um, line_um[:, axis]) for axis in (0, 1)], axis=-1)
+
+
+def shape(dice: Dice, slide_um: Points, *, habit: Habit, angle_rad: NDArray[np.float64]) -> Nuclei:
+    """Draw size and look of nuclei at given places; each depends on its own place alone."""
     count = len(slide_um)
     mean, sd = habit.area_um2
     spread = math.sqrt(math.log1p((sd / mean) ** 2))
-    area = rng.lognormal(math.log(mean) - spread * spread / 2, spread, count)
+    draws = [dice.normal(slide_um, channel=channel) for channel in range(4)]
+    area = np.exp(math.log(mean) - spread * spread / 2 + spread * draws[0])
     # Neither specks nor giants: 12 µm² is the smallest profile, five deviations the largest.
     area = np.clip(area, 12.0, mean + 5 * sd)
-    ratio = np.maximum(1.0, habit.elongation * rng.lognormal(0.0, 0.12, count))
+    ratio = np.maximum(1.0, habit.elongation * np.exp(0.12 * draws[1]))
     nuclei = np.zeros(count, NUCLEUS_DTYPE)
     nuclei["down_um"], nuclei["right_um"] = slide_um[:, 0], slide_um[:, 1]
     nuclei["area_um2"] = area
@@ -153,7 +167,12 @@ def shape(
     nuclei["minor_um"] = 2 * np.sqrt(area / math.pi / ratio)
     nuclei["angle_rad"] = angle_rad
     nuclei["kind"] = habit.cell
-    nuclei["density"] = habit.density * rng.lognormal(0.0, 0.12, count)
-    nuclei["vesicular"] = np.clip(habit.vesicular + rng.normal(0, 0.15, count), 0, 1)
-    nuclei["wobble"] = habit.wobble * rng.uniform(0.4, 1.4, count)
+    nuclei["density"] = habit.density * np.exp(0.12 * draws[2])
+    nuclei["vesicular"] = np.clip(habit.vesicular + 0.15 * draws[3], 0, 1)
+    nuclei["wobble"] = habit.wobble * dice.uniform(slide_um, channel=4, low=0.4, high=1.4)
     return nuclei
+
+
+def any_way(dice: Dice, slide_um: Points) -> NDArray[np.float64]:
+    """Directions without preference, rad."""
+    return dice.uniform(slide_um, channel=TURN, high=math.pi)

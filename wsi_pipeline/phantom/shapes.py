@@ -19,6 +19,9 @@ from wsi_pipeline.phantom.frame import Nodes, Points
 from wsi_pipeline.phantom.noise import Floats
 
 OUTSIDE_UM = -1000.0
+NEAR_UM = 12.0
+# Places at which each disc may lie.
+TRIES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ class Site:
 def distance_um(mask: NDArray[np.bool_], *, step_um: float) -> Floats:
     """Distance to the nearest node outside the mask, µm."""
     return np.asarray(ndimage.distance_transform_edt(mask), np.float32) * np.float32(step_um)
+
+
+def far_distance_um(shape_um: Floats, *, step_um: float) -> Floats:
+    """Shape whose values outside are true distances, however steep its own field is.
+
+    Within `NEAR_UM` of the outline the field stays, because it is finer than the mesh.
+    """
+    away = distance_um(shape_um <= 0, step_um=step_um)
+    return np.asarray(np.where(away > NEAR_UM, -away, shape_um), np.float32)
 
 
 def round_off(shape_um: Floats, *, width_um: float, step_um: float) -> Floats:
@@ -94,9 +106,11 @@ def place_discs(
     placed: list[tuple[float, float, float]] = []
     free = free_um
     for radius_um in radii_um:
-        room = np.flatnonzero(free > radius_um)
+        # The first of places drawn beforehand that has room: elsewhere nothing moves.
+        tries = rng.integers(nodes.x_um.size, size=TRIES)
+        room = tries[free.ravel()[tries] > radius_um]
         if room.size:
-            spot = int(rng.choice(room))
+            spot = int(room[0])
             x_um, y_um = float(nodes.x_um.ravel()[spot]), float(nodes.y_um.ravel()[spot])
             placed.append((x_um, y_um, radius_um))
             away = np.hypot(nodes.x_um - x_um, nodes.y_um - y_um) - radius_um

@@ -36,8 +36,14 @@ class Skin:
         Lateral positions, 1 µm apart.
     surface_um, envelope_um, dej_um, dsj_um : float64 (N,)
         Depth coordinate y of each curve.
+    top_um : float64 (N,)
+        The surface as it is or, where it is eroded, was: the origin of follicles and texture.
+    dermis_um
+        Thickness of the dermis as the section shows it, before undulation.
+    floor_um
+        Depth coordinate of the deep margin of the block.
     bottom_um
-        Depth coordinate of the deep margin of the section.
+        Depth coordinate of the deep margin of the section, above the floor in a superficial one.
     half_width_um
         Half the lateral extent of the section.
     """
@@ -47,6 +53,9 @@ class Skin:
     envelope_um: Points
     dej_um: Points
     dsj_um: Points
+    top_um: Points
+    dermis_um: float
+    floor_um: float
     bottom_um: float
     half_width_um: float
 
@@ -75,16 +84,16 @@ def draw_skin(spec: PhantomSpec) -> Skin:
     surface = _arch(rng, x_um, across_um=across, level_um=level)
     headroom = HEADROOM_UM + (stretch - 1) * spec.corneum_um
     surface += headroom - down / 2 - surface.min()
-    living = stretch * spec.epidermis_um if spec.with_epidermis else 0.0
-    envelope = surface + living
-    ridges = stretch * _rete(rng, x_um, spec=spec) if spec.with_epidermis else 0.0
-    dej = envelope + ridges
+    envelope = surface + stretch * spec.epidermis_um
+    dej = envelope + stretch * _rete(rng, x_um, spec=spec)
     shown = np.abs(x_um) < across / 2
     dermis = _dermis_um(rng, spec, room_um=down / 2 - float(envelope[shown].max()))
     waves = _ripples(rng, x_um, wavelengths_um=(900, 2300), share=0.05, level_um=level)
     dsj = envelope + dermis * (1 + waves)
     bottom = down / 2 if spec.with_subcutis else min(down / 2, float(dsj[shown].min()) - 40.0)
-    return Skin(x_um, surface, envelope, dej, dsj, bottom, across / 2)
+    # Erosion lays the papillae bare; all below stays where it was.
+    bare = surface if spec.with_epidermis else dej
+    return Skin(x_um, bare, envelope, dej, dsj, surface, dermis, down / 2, bottom, across / 2)
 
 
 def _arch(rng: np.random.Generator, x_um: Points, *, across_um: float, level_um: float) -> Points:

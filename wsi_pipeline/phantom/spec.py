@@ -93,6 +93,9 @@ class PhantomSpec:
     """Growth pattern of the tumour."""
     depth_span: tuple[float, float] = (0.06, 1.0)
     """Relative depths between which tumour may lie; above 1 it invades the fat."""
+    shown_to: float | None = None
+    """Relative depth beyond which the tumour is left out, as if it had not grown there yet; 0
+    leaves all of it out, but not what it has done to ridges and follicles; None shows all."""
     lateral_span: float = 0.7
     """Share of the section's width over which tumour may lie."""
     tumour_density: float = 0.5
@@ -160,6 +163,10 @@ def _faults(spec: PhantomSpec) -> list[tuple[bool, str]]:
         (
             not 0 <= depth_low < depth_high <= 1.5,
             f"'depth_span' must rise within 0 to 1.5, not {spec.depth_span}",
+        ),
+        (
+            spec.shown_to is not None and not 0 <= spec.shown_to <= 1.5,
+            f"'shown_to' must lie in 0 to 1.5, not {spec.shown_to}",
         ),
         (
             not 0 < spec.lateral_span <= 1,

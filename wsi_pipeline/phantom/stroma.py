@@ -17,9 +17,19 @@ from wsi_pipeline.classes import ADNEXA, DERMIS, SUBCUTIS
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.phantom.adnexa import FAR_UM, Kind
 from wsi_pipeline.phantom.block import Block
+from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.frame import refine
 from wsi_pipeline.phantom.noise import Bytes, Floats, Tile, tile_index
-from wsi_pipeline.phantom.placing import Cell, Habit, Nuclei, line, shape, sprinkle
+from wsi_pipeline.phantom.placing import (
+    TURN,
+    Cell,
+    Habit,
+    Nuclei,
+    any_way,
+    line,
+    shape,
+    sprinkle,
+)
 from wsi_pipeline.phantom.stain import Dyes
 from wsi_pipeline.phantom.tissue import Layout
 from wsi_pipeline.phantom.wallpaper import BORDER_SCALE, Wallpapers
@@ -240,10 +250,9 @@ def _bulb(block: Block, papers: Wallpapers, *, dyes: Dyes) -> Dyes:
     return _blend(dyes, (0.09 + 0.02 * grain, 0.13 + 0.02 * grain), _ramp(block.core_um, (-1, 1)))
 
 
-def place_stromal_nuclei(layout: Layout) -> list[Nuclei]:
+def place_stromal_nuclei(dice: Dice, layout: Layout) -> list[Nuclei]:
     """Nuclei of muscles, nerves, large vessels and papillae."""
     bundles, nodes = layout.bundles, layout.nodes
-    rng = np.random.default_rng([layout.spec.seed, 70])
     slopes = _slopes(bundles.axis_um)
     free = np.maximum(layout.tumour_um, layout.inflamed_um) < -3
     groups = []
@@ -251,7 +260,8 @@ def place_stromal_nuclei(layout: Layout) -> list[Nuclei]:
         where = (bundles.kind == kind) & (bundles.inside_um > 3) & free
         if kind in (Kind.ARTERY, Kind.VEIN):
             where &= bundles.core_um < -3
-        slide_um = sprinkle(rng, nodes, per_mm2=per_mm2, where=where)
+        own = dice.stream(kind)
+        slide_um = sprinkle(own, nodes, per_mm2=per_mm2, where=where)
         # Places are drawn around nodes: at the border of the mesh some lie half a step beyond.
         nearest = np.rint(slide_um / nodes.step_um).astype(np.intp)
         row, column = np.minimum(nearest, np.array(nodes.shape) - 1).T
@@ -261,15 +271,15 @@ def place_stromal_nuclei(layout: Layout) -> list[Nuclei]:
         angle = np.arctan2(down, -right)
         if kind in (Kind.ARTERY, Kind.VEIN):
             angle = angle + math.pi / 2
-        angle = angle + rng.normal(0, spread, len(slide_um))
-        groups.append(shape(rng, slide_um, habit=habit, angle_rad=angle))
+        angle = angle + own.normal(slide_um, channel=TURN, sd=spread)
+        groups.append(shape(own, slide_um, habit=habit, angle_rad=angle))
     tubes = (bundles.kind == Kind.ARTERY) | (bundles.kind == Kind.VEIN)
     lumen = np.where(tubes, bundles.core_um, FAR_UM).astype(np.float32)
-    groups.append(line(rng, nodes, plane_um=lumen, habit=LINING, spacing_um=15.0, inset_um=-1.5))
+    groups.append(line(dice, nodes, plane_um=lumen, habit=LINING, spacing_um=15.0, inset_um=-1.5))
     papilla = (layout.adnexa.kind == Kind.BULB) & (layout.adnexa.core_um > 2)
-    slide_um = sprinkle(rng, nodes, per_mm2=4200.0, where=papilla)
-    angle = rng.uniform(0, math.pi, len(slide_um))
-    groups.append(shape(rng, slide_um, habit=PAPILLA, angle_rad=angle))
+    slide_um = sprinkle(dice, nodes, per_mm2=4200.0, where=papilla)
+    angle = any_way(dice, slide_um)
+    groups.append(shape(dice, slide_um, habit=PAPILLA, angle_rad=angle))
     return groups
 
 

@@ -13,7 +13,7 @@ Plain stroma has fat lobules instead of layers, and neither follicles nor glands
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -28,22 +28,19 @@ from wsi_pipeline.phantom.adnexa import (
 )
 from wsi_pipeline.phantom.frame import Frame, Nodes
 from wsi_pipeline.phantom.furnish import Ground, add_epithelium, place_bundles
-from wsi_pipeline.phantom.lesion import Lesion, add_emboli, paint_lesion, trim_lesion
+from wsi_pipeline.phantom.lesion import Lesion, add_emboli
 from wsi_pipeline.phantom.mimics import cuff_vessels, place_lymphoid_follicles
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.serial import drift
-from wsi_pipeline.phantom.shapes import Site, distance_um
+from wsi_pipeline.phantom.shapes import distance_um, far_distance_um
+from wsi_pipeline.phantom.site import DEEP_UM, grow_tumour, lesion_region, ulcerate
 from wsi_pipeline.phantom.skin import Skin, draw_skin
 from wsi_pipeline.phantom.spec import LAYERED, PhantomSpec, section_extent_um
 
 # Follicles and glands in groups; bundles.
 Things = tuple[list[list[Patch]], Structures]
-DEEP_UM = 1.0e4
 # How far tumour reaches into the fat lobules of plain stroma, µm.
 FAT_INVASION_UM = 90.0
-# Clearance from follicles and glands where tumour grows around them instead of being cut to
-# the room it has: no gland may hold another in its lumen, no cell of a file be halved; µm.
-CLEARANCE_UM = {"glandular": 40.0, "single-file": 10.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +117,19 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
     rng = np.random.default_rng([spec.seed, 2])
     ragged = smooth_noise(rng, nodes.places_um, wavelength_um=(70.0, 70.0)) * 2.5
     ragged += smooth_noise(rng, nodes.places_um, wavelength_um=(450.0, 450.0)) * 14
-    outline = (
-        np.minimum(skin.half_width_um - 40 - np.abs(x_um), skin.bottom_um - 40 - y_um) + ragged
+    sides = skin.half_width_um - 40 - np.abs(x_um)
+    outline, block = (
+        np.asarray(np.minimum(sides, deep - 40 - y_um) + ragged, np.float32)
+        for deep in (skin.bottom_um, skin.floor_um)
     )
-    ground = Ground.of(spec, moved, skin=skin, below_dej_um=dej, outline_um=outline)
+    ground = Ground.of(spec, moved, skin=skin, below_dej_um=dej, outline_um=block)
     drawn = draw_adnexa_vertical(spec, moved, skin=skin)
     things = _furnish(spec, ground, groups=drawn)
-    region = np.minimum(_lesion_region(spec, nodes, skin=skin), outline)
-    return _fill(
-        spec, nodes, skin=skin, layers=(outline, surface, dej, dsj), things=things, region_um=region
-    )
+    region = np.minimum(lesion_region(spec, nodes, skin=skin), block)
+    layers = (block, surface, dej, dsj)
+    layout = _fill(spec, nodes, skin=skin, layers=layers, things=things, region_um=region)
+    # What lies deeper than the section reaches is there, but not shown.
+    return replace(layout, outline_um=np.minimum(layout.outline_um, outline))
 
 
 def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
@@ -188,26 +188,6 @@ def _spare(spec: PhantomSpec, groups: list[list[Patch]], *, stream: int) -> list
     return [group for group, keep in zip(groups, kept, strict=True) if keep]
 
 
-def _lesion_region(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Floats:
-    """Signed distance to the border of the region that tumour may fill."""
-    x_um, y_um = nodes.x_um, nodes.y_um
-    rng = np.random.default_rng([spec.seed, 20])
-    half_um = spec.lateral_span * skin.half_width_um
-    shift = rng.uniform(-1, 1) * 0.5 * (skin.half_width_um - half_um)
-    envelope, dsj = skin.at(skin.envelope_um, x_um), skin.at(skin.dsj_um, x_um)
-    low, high = (envelope + share * (dsj - envelope) for share in spec.depth_span)
-    # The region only ever shrinks from the asked span, so the span is never exceeded.
-    waver = [
-        np.abs(smooth_noise(rng, nodes.places_um, wavelength_um=(700.0, 420.0))) * reach
-        for reach in (0.16 * half_um, 12.0, 12.0)
-    ]
-    sides = half_um - np.abs(x_um - shift) - waver[0]
-    floor = np.minimum(y_um - low - waver[1], high - y_um - waver[2])
-    # Tumour never touches the ridges themselves: it lies in the dermis.
-    clear = y_um - skin.at(skin.dej_um, x_um) - 4.0
-    return np.asarray(np.minimum(np.minimum(sides, floor), clear), dtype=np.float32)
-
-
 def _fill(
     spec: PhantomSpec,
     nodes: Nodes,
@@ -220,22 +200,22 @@ def _fill(
     """Grow the tumour around what the skin holds, then vessels and inflammation in the rest."""
     outline, surface, dej, dsj = layers
     groups, bundles = things
-    crater = _ulcerate(spec, nodes, skin=skin, region_um=region_um)
+    crater = ulcerate(spec, nodes, skin=skin, region_um=region_um)
     outline = np.minimum(outline, -crater)
     adnexa = merge_patches(nodes.shape, [patch for group in groups for patch in group])
     moved = drift(spec, nodes)
-    flow = _flow(spec, moved, below_surface_um=surface)
+    top = surface if skin is None else moved.y_um - skin.at(skin.top_um, nodes.x_um)
+    flow = _flow(spec, moved, below_surface_um=np.asarray(top, np.float32))
     blocked = np.maximum(adnexa.inside_um, bundles.inside_um + 4.0)
-    region = region_um
-    if spec.architecture in CLEARANCE_UM:
-        region = np.minimum(region, -blocked - CLEARANCE_UM[spec.architecture])
-    site = Site(region, flow[0], _tilt(spec, nodes, skin=skin))
-    grown = paint_lesion(spec, moved, site=site)
-    grown = trim_lesion(spec, moved, lesion=grown, room_um=-blocked - 10.0)
-    free = np.minimum(np.minimum(outline, dej), np.minimum(-grown.inside_um, -blocked))
+    grown = grow_tumour(
+        spec, moved, skin=skin, region_um=region_um, blocked_um=blocked, flow_um=flow[0]
+    )
+    near_um = far_distance_um(grown.inside_um, step_um=nodes.step_um)
+    free = np.minimum(np.minimum(outline, dej), np.minimum(-near_um, -blocked))
     grown = add_emboli(spec, moved, lesion=grown, free_um=np.minimum(free, -dsj))
     tumour = grown.inside_um
-    free = np.minimum(free, np.minimum(-tumour, -grown.space_um))
+    near_um = far_distance_um(tumour, step_um=nodes.step_um)
+    free = np.minimum(free, np.minimum(-near_um, -grown.space_um))
 
     def is_free(x_um: float, y_um: float) -> bool:
         place = nodes.frame.to_slide(np.array([x_um]), np.array([y_um]))
@@ -248,7 +228,7 @@ def _fill(
     distances = (outline, surface, dej, dsj, tumour, inflamed)
     fineness = _fineness(
         layers,
-        tumour_um=tumour,
+        tumour_um=near_um,
         adnexa_um=adnexa.inside_um,
         dense=spec.architecture != "single-file",
     )
@@ -269,31 +249,6 @@ def _infiltrate(
     cuffs = np.minimum(cuff_vessels(spec, nodes, vessels=drawn), -vessels.inside_um - 1.0)
     patterned = np.minimum(np.maximum(cuffs, follicles), free_um - 2.0)
     return np.maximum(inflamed, patterned), germinal
-
-
-def _tilt(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None) -> Floats | None:
-    """Factor on the density of tumour by relative depth; None where it is the same."""
-    if skin is None or spec.depth_bias == 0:
-        return None
-    upper, lower = (skin.at(curve, nodes.x_um) for curve in (skin.envelope_um, skin.dsj_um))
-    relative = np.clip((nodes.y_um - upper) / (lower - upper), 0, 1)
-    return np.asarray(1 + spec.depth_bias * (2 * relative - 1), np.float32)
-
-
-def _ulcerate(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None, region_um: Floats) -> Floats:
-    """Signed distance to the outline of an ulcer: over the lesion, down to below the ridges."""
-    if skin is None or not spec.ulceration or not (region_um > 0).any():
-        return np.full(nodes.shape, -DEEP_UM, np.float32)
-    rng = np.random.default_rng([spec.seed, 33])
-    over = nodes.x_um[region_um > 0]
-    half_um = rng.uniform(0.2, 0.35) * float(np.ptp(over))
-    centre_um = float(np.median(over)) + rng.uniform(-0.1, 0.1) * float(np.ptp(over))
-    ragged = smooth_noise(rng, nodes.places_um, wavelength_um=(60.0, 60.0))
-    x_um = nodes.x_um
-    base = np.maximum(skin.at(skin.envelope_um, x_um) + 16, skin.at(skin.dej_um, x_um) + 5)
-    # The flanks lean outwards, so that the epidermis ends in a wedge.
-    sides = half_um - np.abs(x_um - centre_um) + 1.3 * (base - nodes.y_um) + 6 * ragged
-    return np.asarray(np.minimum(0.6 * sides, base + 4 * ragged - nodes.y_um), np.float32)
 
 
 def _flow(spec: PhantomSpec, nodes: Nodes, *, below_surface_um: Floats) -> tuple[Floats, Floats]:
@@ -328,7 +283,7 @@ def _fineness(
     _, surface, dej, _ = layers
     papillary = np.clip(1.5 - dej / 160.0, 0, 1) * (surface < DEEP_UM / 2)
     sheath = np.clip(1.2 + np.minimum(adnexa_um, 0) / 30.0, 0, 1)
-    stroma = (0.85 if dense else 0.35) * np.exp(np.minimum(tumour_um, 0) / 110.0)
+    stroma = (0.85 if dense else 0.35) * _fading(-tumour_um, 110.0)
     return np.asarray(np.maximum(papillary, np.maximum(sheath, stroma)), dtype=np.float32)
 
 
@@ -337,9 +292,13 @@ def _inflame(spec: PhantomSpec, nodes: Nodes, *, free_um: Floats, vessels: Struc
     rng = np.random.default_rng([spec.seed, 6])
     field = smooth_noise(rng, nodes.places_um, wavelength_um=(260.0, 200.0))
     field += 0.5 * smooth_noise(rng, nodes.places_um, wavelength_um=(80.0, 80.0))
-    near = np.exp(-np.maximum(-vessels.inside_um, 0) / 30.0) + np.exp(
-        -np.maximum(free_um, 0) / 60.0
-    )
+    near = _fading(-vessels.inside_um, 30.0) + _fading(free_um, 60.0)
     level = 2.9 - 1.5 * spec.inflammation
     patch = (field + 0.9 * near - level) * 40.0 if spec.inflammation > 0 else field * 0 - DEEP_UM
     return np.asarray(np.minimum(patch, free_um - 2.0), dtype=np.float32)
+
+
+def _fading(away_um: Floats, reach_um: float) -> Floats:
+    """1 at a border, falling by e over the reach and to nothing at 2.3 times that."""
+    fade = np.exp(np.maximum(away_um, 0) * np.float32(-1 / reach_um))
+    return np.asarray(np.maximum(fade - 0.1, 0) / 0.9, np.float32)
