@@ -47,11 +47,10 @@ def true_values(layout: Layout, labels: np.ndarray) -> dict[str, float | str | N
     """Every value that can be told from the geometry; None where there is none."""
     rays = draw_rays(layout, labels)
     inside = (rays.depth_um >= 0) & (rays.depth_um < rays.thickness_um[:, None])
-    tissue = (rays.labels != BACKGROUND) & (rays.depth_um >= 0)
     found: dict[str, float | str | None] = {}
-    dermis, tumour = rays.weight * (tissue & inside), rays.weight * rays.tumour
+    tumour = rays.weight * rays.tumour
     found["dermal_thickness_median_um"] = float(np.median(rays.thickness_um))
-    found["infiltration_fraction"] = float((dermis * (rays.labels == TUMOUR)).sum() / dermis.sum())
+    found["infiltration_fraction"] = infiltration(layout, labels)
     found |= full_thickness(rays, inside)
     below = tumour * (rays.depth_um >= 0)
     if not below.any():
@@ -64,6 +63,19 @@ def true_values(layout: Layout, labels: np.ndarray) -> dict[str, float | str | N
     found["subcutis_extension_um"] = max(0.0, percentile(beyond, below, 99.5))
     found |= grenz(rays, inside)
     return found
+
+
+def infiltration(layout: Layout, labels: np.ndarray) -> float:
+    """Label pixels between envelope and deep junction: tumour over tissue."""
+    row, column = np.nonzero(labels != BACKGROUND)
+    mpp = np.float32(layout.spec.mpp)
+    x, y = layout.nodes.frame.to_section(
+        (row + 0.5).astype(np.float32) * mpp, (column + 0.5).astype(np.float32) * mpp
+    )
+    top, bottom = datum_um(layout, labels), layout.skin.dsj_um
+    at = layout.skin.x_um
+    dermis = (y >= np.interp(x, at, top)) & (y < np.interp(x, at, bottom))
+    return float((labels[row, column] == TUMOUR)[dermis].mean())
 
 
 def full_thickness(rays: Rays, inside: np.ndarray) -> dict[str, float | str]:

@@ -122,7 +122,8 @@ def _depth_max(plane: SectionPlane, depth: DepthMap, *, tumour: NDArray[np.float
     aside = 1 - _share(tumour, depth.beneath)
     if not depth.junction.is_seen:
         reason = NO_FAT
-    elif _reaches_glass(plane, where & (depth.depth_um >= value_um)):
+    # Depths are known to a pixel: of a flat floor, not only the lucky ones are the deepest.
+    elif _reaches_glass(plane, where & (depth.depth_um >= value_um - plane.grid.mpp)):
         reason = "the deepest tumour lies at a cut edge"
     elif aside > MAX_ASIDE:
         reason = f"{aside:.0%} of the tumour lies beside the epidermis that is left"
