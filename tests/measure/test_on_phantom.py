@@ -89,7 +89,7 @@ def test_values_of_an_independent_twin(seed: int, changes: dict) -> None:
         "relative_depth_max": 0.015,
         "infiltration_fraction": 0.01,
         "dermal_thickness_median_um": 20,
-        "full_thickness_fraction": 0.03,
+        "full_thickness_fraction": 0.04,
         "full_thickness_tumour_fraction": 0.06,
         "subcutis_extension_um": 20,
         "lateral_extent_mm": 0.08,
