@@ -5,9 +5,9 @@
 2. A ramp turns each into a membership that passes 0.5 at its threshold.
 3. *Vertical* is as true as the weakest of: a long ribbon, on one side, fat (if any) facing
    it.  *Horizontal* is as true as the weakest of: hardly any ribbon, a round outline,
-   several follicles or glands cut across.  A round piece alone is no evidence: fat is round
-   too.  Where the model never calls adnexa, dermis with other tissue in it and little fat
-   is taken for them, at a low confidence.
+   several follicles or glands cut across, fewer where tumour has replaced them.  A round
+   piece alone is no evidence: fat is round too.  Where the model never calls adnexa, dermis
+   with other tissue in it and little fat is taken for them, at a low confidence.
 4. Whichever exceeds 0.5 is the word, and its membership the confidence; if neither does,
    the section is indeterminate.
 """
@@ -24,7 +24,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.measure import regionprops
 
-from wsi_pipeline.classes import ADNEXA, DERMIS, SUBCUTIS
+from wsi_pipeline.classes import ADNEXA, DERMIS, SUBCUTIS, TUMOUR
 from wsi_pipeline.measure.dej import Surface
 from wsi_pipeline.measure.dsj import main_fat
 from wsi_pipeline.measure.line import arc_length, level_lines
@@ -38,12 +38,14 @@ RIBBON_ONE_SIDED = (0.25, 0.75)
 FAT_OPPOSITE = (0.0, 1.0)  # cosine: 0.5 is 60° from straight below, an opposition of 120°
 RIBBON_SHORT = (0.3, 0.1)
 OUTLINE_ROUND = (0.7, 0.9)
-CUT_ACROSS = (2.0, 5.0)  # count; four or more pass
+CUT_ACROSS = (2.0, 5.0)  # count over the share of tissue without tumour; four or more pass
 
 # Longest over shortest axis of a follicle cut across, up to about 50° off square.
 MAX_ASPECT = 1.6
 # A smaller piece of adnexa is too few pixels to have a shape: the width of a vellus hair.
 _MIN_ACROSS_UM = 60.0
+# Tumour replaces adnexa; two of them must be seen however much of it there is.
+_MIN_FREE = 0.5
 # Without adnexa to go by: shares of the tissue, and the most that can be believed.
 _MIN_DERMIS, _MAX_DERMIS, _MAX_FAT = 0.5, 0.98, 0.2
 _CAP = 0.6
@@ -105,7 +107,11 @@ def judge_orientation(
     fat = _fat_opposition(main_fat(plane, min_fat_mm2), surface)
     roundness = _roundness(body, _OUTLINE_UM / plane.grid.mpp)
     across = _count_cut_across(plane)
-    evidence = _ramp(across, CUT_ACROSS) if sees_adnexa else _evidence_without_adnexa(plane)
+    evidence = (
+        _ramp(across / _free_of_tumour(plane), CUT_ACROSS)
+        if sees_adnexa
+        else _evidence_without_adnexa(plane)
+    )
     word, confidence = _decide(ribbon, one_sided, fat=fat, roundness=roundness, evidence=evidence)
     return Orientation(word, confidence, ribbon, one_sided, fat, roundness, across)
 
@@ -160,6 +166,11 @@ def _count_cut_across(plane: SectionPlane) -> int:
     return sum(
         piece.axis_major_length <= MAX_ASPECT * max(piece.axis_minor_length, 1.0) for piece in found
     )
+
+
+def _free_of_tumour(plane: SectionPlane) -> float:
+    """Share of the tissue in which tumour has not replaced follicles and glands."""
+    return max(_MIN_FREE, 1 - plane.areas_um2[TUMOUR] / max(plane.tissue_um2, 1.0))
 
 
 def _evidence_without_adnexa(plane: SectionPlane) -> float:
