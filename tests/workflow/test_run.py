@@ -295,7 +295,7 @@ def test_a_killed_run_keeps_its_lock_while_snakemake_lives(slides: Path, tmp_pat
         assert "another run is writing" in refused.stderr
     finally:
         snakemake_process.send_signal(signal.SIGINT)
-        snakemake_process.wait(30)
+        snakemake_process.wait(120)  # it lets its running jobs finish
     done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
     assert done.returncode == 0, done.stderr
 
