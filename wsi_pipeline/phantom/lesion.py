@@ -90,7 +90,20 @@ def paint_lesion(spec: PhantomSpec, nodes: Nodes, *, site: Site) -> Lesion:
     broad = np.clip((tumour + 60.0) / 60.0, 0, 1)
     broad = broad * (spec.architecture not in ("cord", "single-file"))
     rough = np.asarray(tumour + 0.9 * cells + 1.5 * broad * lobes, dtype=np.float32)
-    return replace(lesion, inside_um=rough)
+    return replace(lesion, inside_um=_broken(spec, nodes, inside_um=rough))
+
+
+def _broken(spec: PhantomSpec, nodes: Nodes, *, inside_um: Floats) -> Floats:
+    """Nests with gaps between groups of cells, and with frayed borders."""
+    ragged = spec.look.ragged
+    if ragged == 0:
+        return inside_um
+    rng = np.random.default_rng([spec.seed, 27])
+    gaps = smooth_noise(rng, nodes.places_um, wavelength_um=(42.0, 42.0))
+    gaps += smooth_noise(rng, nodes.places_um, wavelength_um=(95.0, 95.0))
+    # From 2.2 standard deviations, hardly a gap, to 0.3, as much gap as cells.
+    hold = 14.0 * (gaps + np.float32(3.0 - 2.6 * ragged))
+    return np.minimum(inside_um + 6.0 * ragged * gaps, hold).astype(np.float32)
 
 
 def _grow(spec: PhantomSpec, nodes: Nodes, *, site: Site, lesion: Lesion) -> Lesion:

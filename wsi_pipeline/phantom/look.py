@@ -3,6 +3,7 @@
 1. `Look` says how loose collagen lies, how cellular the stroma is and how strongly each tissue
    takes up either dye.
 2. `sample_look` draws one.
+3. `rough_look` draws how far a slide is from a well-made one; only training uses it.
 
 No two laboratories agree on these, and no single factor may tell tissues apart: a model that
 has seen them all vary must go by structure.  The ranges are wide on purpose; they were set by
@@ -12,7 +13,7 @@ eye from published pictures and physical limits, not fitted to any image (eviden
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +31,11 @@ class Look:
     bundle_size: float = 1.0
     """Size of collagen bundles; 1 is about 16 µm across."""
     stroma_cells: float = 1.0
-    """Fibroblasts per area; desmoplastic stroma holds several times more."""
+    """Fibroblasts per area; desmoplastic stroma holds many times more."""
+    stroma_round: float = 1.0
+    """Lymphocytes and histiocytes strewn through the stroma, per area."""
+    spindle: float = 3.8
+    """Long axis of a fibroblast's nucleus by its short one; plump ones are young or cut across."""
     epithelium: Pair = (1.0, 1.0)
     """Cytoplasm of epidermis and follicles."""
     tumour: Pair = (1.0, 1.0)
@@ -51,6 +56,12 @@ class Look:
     """From 0, tumour nuclei as their grade has them, to 1, all of them dark and even."""
     nuclei: float = 1.0
     """Haematoxylin in nuclei of every kind."""
+    ragged: float = 0.0
+    """How ragged nests are: from 0, as grown, to 1, broken into islands of a few cells."""
+    blur: float = 0.0
+    """How little of its bundles collagen shows: from 0, all, to 1, an even ground."""
+    haze: float = 0.0
+    """Haematoxylin in the ground of all stroma."""
 
 
 def sample_look(seed: int) -> Look:
@@ -60,7 +71,7 @@ def sample_look(seed: int) -> Look:
         collagen=(_log_uniform(rng, 0.008, 0.07), _log_uniform(rng, 0.2, 0.48)),
         cleft_um=_log_uniform(rng, 0.5, 4.5),
         bundle_size=_log_uniform(rng, 0.7, 1.8),
-        stroma_cells=_log_uniform(rng, 0.6, 5.0),
+        stroma_cells=_log_uniform(rng, 0.6, 11.0),
         epithelium=(_log_uniform(rng, 0.6, 1.8), _log_uniform(rng, 0.6, 1.4)),
         tumour=(_log_uniform(rng, 0.6, 1.8), _log_uniform(rng, 0.5, 1.4)),
         foam=_log_uniform(rng, 0.6, 2.8),
@@ -71,6 +82,39 @@ def sample_look(seed: int) -> Look:
         crowding=_log_uniform(rng, 0.72, 1.08),
         hyperchromasia=float(rng.uniform(0.0, 1.0)),
         nuclei=_log_uniform(rng, 0.75, 1.3),
+        stroma_round=_log_uniform(rng, 0.6, 25.0),
+        spindle=_log_uniform(rng, 1.7, 4.5),
+    )
+
+
+def rough_look(look: Look, *, seed: int) -> Look:
+    """Draw, for two slides in three, what is wrong with them.
+
+    Parameters
+    ----------
+    look
+        As `sample_look` drew it.
+    seed
+        Root of a random stream of its own.
+
+    Notes
+    -----
+    Thick or frozen sections show collagen as an even, bluish ground full of nuclei, and cells
+    that have lost hold of each other; ranges: judgement.
+    """
+    rng = np.random.default_rng([seed, 32])
+    draws = rng.uniform(0.0, 1.0, 3)
+    haze = _log_uniform(rng, 0.02, 0.16)
+    if rng.random() < 1 / 3:
+        return look
+    eosin = look.collagen[1] * float(rng.uniform(0.35, 1.0))
+    ragged, blur, thin = (float(draw) for draw in draws)
+    return replace(
+        look,
+        collagen=(look.collagen[0], eosin if thin < 0.6 else look.collagen[1]),
+        ragged=max(0.0, 1.5 * ragged - 0.5),
+        blur=max(0.0, 1.4 * blur - 0.4),
+        haze=haze if thin < 0.6 else 0.0,
     )
 
 

@@ -11,6 +11,7 @@ Every nucleus is an ellipse with a gentle three-fold and two-fold wobble whose a
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -147,12 +148,13 @@ def _stromal(dice: Dice, layout: Layout) -> list[Nuclei]:
     dermis = np.minimum(np.minimum(layout.below_dej_um, -layout.below_dsj_um), -filled) > 3
     fat = (layout.below_dsj_um > 3) & (filled < -3)
     slopes = [np.asarray(slope, np.float32) for slope in np.gradient(layout.flow_down_um)]
-    groups = []
+    groups, look = [], layout.spec.look
+    fibroblast = replace(FIBROBLAST, elongation=look.spindle)
     for number, (habit, where, per_mm2, spread) in enumerate(
         (
-            (FIBROBLAST, dermis, 480.0 * layout.spec.look.stroma_cells, 0.5),
-            (FIBROBLAST, dermis & (layout.fineness > 0.4), 700.0, 0.6),
-            (LYMPHOCYTE, dermis & (layout.inflamed_um < 0), 45.0, 1.5),
+            (fibroblast, dermis, 480.0 * look.stroma_cells, 0.5),
+            (fibroblast, dermis & (layout.fineness > 0.4), 700.0, 0.6),
+            (LYMPHOCYTE, dermis & (layout.inflamed_um < 0), 45.0 * look.stroma_round, 1.5),
             (ADIPOCYTE, fat, 110.0, 1.5),
         )
     ):

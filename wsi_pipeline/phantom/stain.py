@@ -91,12 +91,16 @@ def stain_block(block: Block, papers: Wallpapers, *, labels: Bytes) -> Dyes:
 def _collagen(block: Block, papers: Wallpapers) -> Dyes:
     """Collagen bundles parted by clefts; finer and more even where the tissue is fine."""
     size, (h_part, e_part) = block.look.bundle_size, np.array(block.look.collagen, np.float32)
-    coarse = _weave(block, papers, scale=1 / size, cleft_um=block.look.cleft_um * size)
-    if float(block.fineness.max()) <= 0:
-        return coarse * h_part, coarse * e_part
-    fine = _weave(block, papers, scale=2.3, cleft_um=0.2) * np.float32(0.86)
-    body = coarse + (fine - coarse) * block.fineness
-    return body * (h_part + np.float32(0.03) * block.fineness), body * e_part
+    body = _weave(block, papers, scale=1 / size, cleft_um=block.look.cleft_um * size)
+    fineness = block.fineness if float(block.fineness.max()) > 0 else np.float32(0)
+    if np.ndim(fineness):
+        fine = _weave(block, papers, scale=2.3, cleft_um=0.2) * np.float32(0.86)
+        body = body + (fine - body) * fineness
+    if block.look.blur > 0:
+        ground = 0.85 + 0.14 * block.patchiness + 0.06 * _noise(papers.streak, block, scale=0.7)
+        body = body + (ground - body) * np.float32(block.look.blur)
+    haze = np.float32(block.look.haze) * (0.6 + 0.4 * body)
+    return body * (h_part + np.float32(0.03) * fineness) + haze, body * e_part
 
 
 def _weave(block: Block, papers: Wallpapers, *, scale: float, cleft_um: float) -> Floats:

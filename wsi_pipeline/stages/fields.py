@@ -1,7 +1,6 @@
 """Seeds → painted fields at the working mpp, from which a model is taught, and windows of them.
 
-What is painted for training never has glands or trabeculae of tumour and never looks frozen:
-those, and the seeds from `FIRST_TEST_SEED` on, are kept for testing.
+What is painted for training never has glands or trabeculae of tumour: those, and the seeds from `FIRST_TEST_SEED` on, are kept for testing.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from wsi_pipeline.phantom import (
     PhantomSpec,
     Section,
     paint_phantom,
+    rough_look,
     sample_spec,
     vary_lesion,
 )
@@ -35,6 +35,7 @@ _PATTERN_SHARES = (0.28, 0.2, 0.16, 0.26, 0.1)
 _SECTIONS: tuple[Section, ...] = ("vertical", "horizontal", "stroma")
 _SECTION_SHARES = (0.6, 0.2, 0.2)
 _EDGES_MM = (1.6, 3.0)
+_FROZEN_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,13 @@ def training_spec(seed: int) -> PhantomSpec:
         height_mm=float(height_mm),
         artefacts=float(max(0.0, rng.uniform(-0.6, 1.0))),
     )
-    return replace(vary_lesion(spec), frozen=0.0)
+    spec, frozen = vary_lesion(spec), _frozen(np.random.default_rng([seed, 61]))
+    return replace(spec, frozen=frozen, look=rough_look(spec.look, seed=seed))
+
+
+def _frozen(rng: np.random.Generator) -> float:
+    """How much a slide looks frozen: more often than a laboratory of skin would send one."""
+    return float(rng.uniform(0.3, 1.0)) if rng.random() < _FROZEN_SHARE else 0.0
 
 
 def paint_fields(seeds: Sequence[int], *, mpp: float, folder: Path, workers: int) -> list[Field]:

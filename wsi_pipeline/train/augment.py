@@ -29,6 +29,8 @@ _BENDS = 5
 _BEND_PX = 7.0
 _SHAKES = (0.03, 0.08, 0.16)
 _REACH_PX = 3
+# Share of tiles on glass that is not clear: rinsed dye, mounting medium, lamp.
+_TINTED = 0.3
 
 
 def window_px(edge_px: int) -> int:
@@ -101,10 +103,12 @@ def _vary_stain(light: Tensor, rng: np.random.Generator) -> Tensor:
     shake = rng.normal(0.0, rng.choice(_SHAKES), (3, 3))
     mix = (np.eye(3) + shake) * rng.uniform(0.85, 1.18, (3, 1)) * rng.uniform(0.65, 1.4)
     mixed = torch.einsum("ij,njyx->niyx", torch.from_numpy(mix.astype(np.float32)), density)
-    veil = torch.from_numpy(rng.normal(0.0, 0.02, (3, 1, 1)).astype(np.float32))
+    veil = rng.normal(0.0, 0.02, (3, 1, 1))
+    if rng.random() < _TINTED:
+        veil += rng.uniform(0.0, 0.25, (3, 1, 1))
     curve = float(rng.uniform(0.8, 1.25))
     lamp = torch.from_numpy(rng.uniform(0.93, 1.03, (3, 1, 1)).astype(np.float32))
-    return 255.0 * torch.exp(-((mixed + veil).clamp(min=1e-4) ** curve)) * lamp
+    return 255.0 * torch.exp(-((mixed + torch.from_numpy(veil.astype(np.float32))).clamp(min=1e-4) ** curve)) * lamp
 
 
 def _vary_focus(light: Tensor, rng: np.random.Generator) -> Tensor:
