@@ -17,12 +17,13 @@ from wsi_pipeline.phantom.frame import Nodes
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.spec import PhantomSpec
 
+Window = tuple[slice, slice]
 # Half the width of the horn, thickness of the wall and depth of the flask, µm (judgement).
 HORN_UM = (50.0, 250.0)
 WALL_UM = (35.0, 130.0)
 DEEP_UM = (150.0, 900.0)
 # Width of the flask along its way, as shares of its widest.
-STATIONS = [-0.2, 0.0, 0.3, 0.6, 0.85, 1.0, 1.4]
+STATIONS = [-0.2, 0.0, 0.3, 0.65]
 
 
 def widen_infundibula(
@@ -30,10 +31,14 @@ def widen_infundibula(
 ) -> list[list[Patch]]:
     """The same groups, with a share of the follicles cut lengthwise widened."""
     return [
-        [_widened(np.random.default_rng([spec.seed, 92, number]), spec, nodes, patch)
-         for patch in group]
+        [_widened(_stream(spec, number), spec, nodes, patch) for patch in group]
         for number, group in enumerate(groups)
-    ]  # fmt: skip
+    ]
+
+
+def _stream(spec: PhantomSpec, number: int) -> np.random.Generator:
+    """Random stream of one group; a group holds one follicle."""
+    return np.random.default_rng([spec.seed, 92, number])
 
 
 def _widened(rng: np.random.Generator, spec: PhantomSpec, nodes: Nodes, patch: Patch) -> Patch:
@@ -47,9 +52,12 @@ def _widened(rng: np.random.Generator, spec: PhantomSpec, nodes: Nodes, patch: P
     window = nodes.window(ends[:, 0], ends[:, 1], reach_um=3 * own.radius_um + half + 2 * wall)
     along, across = _own_places(nodes, window, own=own)
     mouth = rng.uniform(0.25, 1.3)
-    widths = [1.1 * mouth, mouth, 0.5 + 0.5 * mouth, 1.0, rng.uniform(0.5, 0.9), 0.0, -1.0]
+    widths = [1.1 * mouth, mouth, 0.4 + 0.6 * mouth, 1.0]
     wobble = smooth_noise(rng, (along, across), wavelength_um=(260.0, 260.0))
-    flask = half * np.interp(along / deep, STATIONS, widths) - np.abs(across) + 8 * wobble
+    # Below its widest place the flask ends in half an ellipse.
+    beyond = np.maximum(along - STATIONS[-1] * deep, 0) * half / ((1 - STATIONS[-1]) * deep)
+    width = half * np.interp(along / deep, STATIONS, widths)
+    flask = width - np.hypot(across, beyond) + 8 * wobble
     outer = flask + wall * (1 + 0.2 * wobble)
     inside, core, axis = _onto(window, patch, ground=(FAR_UM, FAR_UM, np.abs(across)))
     return Patch(
@@ -62,9 +70,7 @@ def _widened(rng: np.random.Generator, spec: PhantomSpec, nodes: Nodes, patch: P
     )
 
 
-def _own_places(
-    nodes: Nodes, window: tuple[slice, slice], *, own: Follicle
-) -> tuple[Floats, Floats]:
+def _own_places(nodes: Nodes, window: Window, *, own: Follicle) -> tuple[Floats, Floats]:
     """Places along and across a follicle, µm; it bends as `adnexa` bends it."""
     tip = own.tip_um or (own.x_um, own.y_um + 1.0)
     length = math.hypot(tip[0] - own.x_um, tip[1] - own.y_um)
@@ -76,22 +82,19 @@ def _own_places(
 
 
 def _onto(
-    window: tuple[slice, slice], patch: Patch, *, ground: tuple[float, float, Floats]
+    window: Window, patch: Patch, *, ground: tuple[float, float, Floats]
 ) -> tuple[Floats, Floats, Floats]:
     """Planes of a patch on a larger window; beyond the patch, the ground."""
-    shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-    # Slices may reach beyond the mesh, whose edge has cut the planes.
-    shape = (ground[2].shape[0], ground[2].shape[1]) if ground[2].shape != shape else shape
     top, left = (old.start - new.start for old, new in zip(patch.window, window, strict=True))
     rows, columns = patch.inside_um.shape
-    planes = []
-    for value, plane in zip(
-        ground, (patch.inside_um, patch.core_um, patch.axis_um), strict=True
-    ):
-        wide = np.array(np.broadcast_to(np.asarray(value, np.float32), shape))
+
+    def extended(plane: Floats, beyond: float | Floats) -> Floats:
+        wide = np.full(ground[2].shape, beyond, np.float32)
         wide[top : top + rows, left : left + columns] = plane
-        planes.append(wide)
-    return planes[0], planes[1], planes[2]
+        return wide
+
+    inside, core, axis = patch.inside_um, patch.core_um, patch.axis_um
+    return extended(inside, ground[0]), extended(core, ground[1]), extended(axis, ground[2])
 
 
 def draw_infundibulum(

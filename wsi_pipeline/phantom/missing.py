@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from wsi_pipeline.phantom.adnexa import FAR_UM, ellipse
+from wsi_pipeline.phantom.adnexa import FAR_UM, Patch, ellipse
 from wsi_pipeline.phantom.frame import Nodes
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.skin import Skin
@@ -24,8 +24,13 @@ ISLAND_UM = (30.0, 190.0)
 PAPILLA_UM = (14.0, 40.0)
 
 
-def draw_islands(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Floats:
-    """Signed distance to patches of epidermis in the upper dermis, positive inside, µm."""
+def draw_islands(
+    spec: PhantomSpec, nodes: Nodes, *, skin: Skin, among: list[list[Patch]]
+) -> Floats:
+    """Signed distance to patches of epidermis in the upper dermis, positive inside, µm.
+
+    They end where one of the follicles and glands ``among`` them begins.
+    """
     plane = np.full(nodes.shape, FAR_UM, np.float32)
     if spec.surface.islands == 0 or not spec.with_epidermis:
         return plane
@@ -38,18 +43,16 @@ def draw_islands(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Floats:
         axes = size * rng.uniform(1.0, 2.0), size
         angle = rng.normal(0, 0.8)
         window, inside = ellipse(nodes, centre_um=place, axes_um=axes, angle=angle)
+        plane[window] = np.maximum(plane[window], inside)
         for _ in range(int(rng.poisson((size / 75) ** 2))):
             hole = place[0] + rng.normal(0, axes[0] / 2), place[1] + rng.normal(0, size / 2)
-            inner = rng.uniform(*PAPILLA_UM, 2)
-            there, papilla = ellipse(
-                nodes, centre_um=hole, axes_um=(inner[0], inner[1]), angle=angle
-            )
-            cover = np.full(nodes.shape, FAR_UM, np.float32)
-            cover[there] = papilla
-            inside = np.minimum(inside, -cover[window])
-        plane[window] = np.maximum(plane[window], inside)
-    rough = 5 * smooth_noise(rng, nodes.places_um, wavelength_um=(90.0, 90.0))
-    return np.where(plane > FAR_UM, plane + rough, plane)
+            inner = (float(rng.uniform(*PAPILLA_UM)), float(rng.uniform(*PAPILLA_UM)))
+            window, papilla = ellipse(nodes, centre_um=hole, axes_um=inner, angle=angle)
+            plane[window] = np.minimum(plane[window], -papilla)
+    plane += 5 * smooth_noise(rng, nodes.places_um, wavelength_um=(90.0, 90.0))
+    for patch in (patch for group in among for patch in group):
+        plane[patch.window] = np.minimum(plane[patch.window], -6 - patch.inside_um)
+    return plane
 
 
 def lost_um(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None) -> Floats:
