@@ -35,6 +35,7 @@ from wsi_pipeline.phantom.spec import (
     sample_spec,
     vary_lesion,
 )
+from wsi_pipeline.phantom.surface import Surface, sample_surface
 from wsi_pipeline.phantom.tiff import write_slide_tiff
 from wsi_pipeline.phantom.truth import coarsen_labels, truth_to_json
 
@@ -50,6 +51,7 @@ __all__ = [
     "PhantomSpec",
     "Piece",
     "Section",
+    "Surface",
     "coarsen_labels",
     "compose",
     "counterfactuals",
@@ -61,6 +63,7 @@ __all__ = [
     "rough_look",
     "sample_look",
     "sample_spec",
+    "sample_surface",
     "serial_specs",
     "truth_to_json",
     "vary_lesion",

@@ -40,7 +40,7 @@ class Block:
     """Geometry at the pixels of a box, float32 (Y, X) in µm unless said otherwise.
 
     Distances further than `FAR_UM` from zero are only right in sign.  ``retraction`` is the
-    width of the clefts around tumour, 0 to 1.
+    width of the clefts around tumour, 0 to 1; ``flaking`` the looseness of horn.
     """
 
     box: Box
@@ -67,6 +67,7 @@ class Block:
     crater_um: Floats
     germinal_um: Floats
     retraction: float
+    flaking: float
     look: Look
 
 
@@ -102,6 +103,7 @@ def read_block(layout: Layout, box: Box) -> Block:
         crater_um=read(layout.crater_um),
         germinal_um=read(layout.germinal_um),
         retraction=layout.spec.retraction,
+        flaking=layout.spec.surface.flaking,
         look=layout.spec.look,
     )
 

@@ -23,6 +23,7 @@ from wsi_pipeline.phantom.bundles import (
     draw_nerve,
 )
 from wsi_pipeline.phantom.frame import Nodes
+from wsi_pipeline.phantom.infundibula import draw_infundibulum
 from wsi_pipeline.phantom.noise import Floats
 from wsi_pipeline.phantom.profiles import (
     IsFree,
@@ -38,6 +39,7 @@ from wsi_pipeline.phantom.spec import PhantomSpec, section_extent_um
 DEPTHS = {
     "profile": (0.1, 1.25),
     "glands": (0.15, 0.65),
+    "plug": (0.05, 0.7),
     "muscle": (0.1, 0.6),
     "nerve": (0.45, 1.3),
     "artery": (0.65, 1.45),
@@ -180,6 +182,15 @@ def add_epithelium(
         if centre is not None:
             drawn = draw_gland_group(rng, nodes, centre_um=centre)
             added.append([patch for patch in drawn if _clears(taken, patch, most=0.04)])
+            taken = taken.with_patches(added[-1])
+    plugs = spec.surface.plugs_across * (spec.section != "stroma")
+    for rng in _streams(spec, 98, per_mm2=plugs, ground=ground):
+        room = float(rng.uniform(80.0, 260.0))
+        free = taken.free_at(DEPTHS["plug"])
+        centre = spot(rng, half_um=ground.half_um, is_free=free, radius_um=room)
+        if centre is not None:
+            drawn = draw_infundibulum(rng, nodes, centre_um=centre, most_um=room)
+            added.append([drawn])
             taken = taken.with_patches(added[-1])
     per_mm2, longest = _profiles(spec)
     for rng in _streams(spec, 63, per_mm2=per_mm2, ground=ground):

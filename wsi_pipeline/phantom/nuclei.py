@@ -120,7 +120,7 @@ def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
     union = _epithelium_um(layout)
     groups = [line(dice, layout.nodes, plane_um=union, habit=BASAL, spacing_um=6.9, inset_um=4.7)]
     for kind, habit, spacing, least in (
-        (Kind.FOLLICLE, ADNEXAL, 9.4, 10.0),
+        (Kind.FOLLICLE, *_wall_cells(layout), 10.0),
         (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
         (Kind.SEBACEOUS, SEBOCYTE, 19.0, 12.0),
         (Kind.BULB, MATRIX, 8.0, 9.0),
@@ -134,6 +134,13 @@ def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
         slide_um = slide_um[keep]
         groups.append(shape(own, slide_um, habit=habit, angle_rad=any_way(own, slide_um)))
     return groups
+
+
+def _wall_cells(layout: Layout) -> tuple[Habit, float]:
+    """Cells of the walls of follicles, and their distance; thick walls are like epidermis."""
+    if layout.spec.surface.plugs + layout.spec.surface.plugs_across == 0:
+        return ADNEXAL, 9.4
+    return replace(SPINOUS, cell=Cell.ADNEXAL), layout.spec.look.keratinocyte_um
 
 
 def _stromal(dice: Dice, layout: Layout) -> list[Nuclei]:

@@ -23,6 +23,7 @@ from wsi_pipeline.phantom.block import is_bare, label_block, read_block
 from wsi_pipeline.phantom.census import Table
 from wsi_pipeline.phantom.frozen import crystallised, smeared, swollen
 from wsi_pipeline.phantom.frozen import halo_px as frozen_halo_px
+from wsi_pipeline.phantom.loose import scatter_scraps
 from wsi_pipeline.phantom.marks import Marks, lay_marks, mark_codes, measure_marks, without_torn
 from wsi_pipeline.phantom.noise import Bytes, Floats
 from wsi_pipeline.phantom.nuclei import Nuclei, place_nuclei
@@ -95,7 +96,7 @@ def paint_phantom(spec: PhantomSpec) -> Phantom:
     -------
     Phantom
     """
-    layout, papers = lay_out(spec), paint_wallpapers(spec.seed)
+    layout, papers = scatter_scraps(lay_out(spec)), paint_wallpapers(spec.seed)
     marks = lay_marks(layout)
     nuclei = without_torn(place_nuclei(layout), marks)
     nuclei = swollen(nuclei, spec.frozen, seed=spec.seed)

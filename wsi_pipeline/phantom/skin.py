@@ -82,7 +82,8 @@ def draw_skin(spec: PhantomSpec) -> Skin:
     stretch, level = depth_stretch(spec), spec.level_um
     x_um = np.arange(-across / 2 - 200.0, across / 2 + 201.0)
     surface = _arch(rng, x_um, across_um=across, level_um=level)
-    headroom = HEADROOM_UM + (stretch - 1) * spec.corneum_um
+    surface += _relief(spec, x_um)
+    headroom = HEADROOM_UM + (stretch - 1) * spec.corneum_um + 60 * spec.surface.flaking
     surface += headroom - down / 2 - surface.min()
     envelope = surface + stretch * spec.epidermis_um
     dej = envelope + stretch * _rete(rng, x_um, spec=spec)
@@ -102,6 +103,16 @@ def _arch(rng: np.random.Generator, x_um: Points, *, across_um: float, level_um:
     ripple = _ripples(rng, x_um, wavelengths_um=(700, 1900), share=12.0, level_um=level_um)
     ripple += _ripples(rng, x_um, wavelengths_um=(160, 420), share=7.0, level_um=level_um)
     return np.asarray(sag * (2 * x_um / across_um) ** 2 + ripple, dtype=np.float64)
+
+
+def _relief(spec: PhantomSpec, x_um: Points) -> Points:
+    """Folds and humps of the whole skin, from a stream of their own."""
+    rng = np.random.default_rng([spec.seed, 91])
+    height, level = spec.surface.relief_um / 2, spec.level_um
+    folds = _ripples(rng, x_um, wavelengths_um=(500, 2200), share=height, level_um=level)
+    return folds + _ripples(
+        rng, x_um, wavelengths_um=(150, 500), share=0.25 * height, level_um=level
+    )
 
 
 def _ripples(

@@ -18,6 +18,7 @@ from wsi_pipeline.errors import ConfigError
 from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import Artefacts, sample_artefacts, sample_frozen
 from wsi_pipeline.phantom.look import Look, sample_look
+from wsi_pipeline.phantom.surface import Surface
 
 Section = Literal["vertical", "oblique", "horizontal", "stroma"]
 # Sections that show the layers of the skin one below the other.
@@ -140,6 +141,8 @@ class PhantomSpec:
     """Quality at which the slide file is to be written."""
     anatomy: Anatomy = field(default_factory=Anatomy)
     """What else belongs to the skin; nothing unless asked for."""
+    surface: Surface = field(default_factory=Surface)
+    """How uneven and damaged the surface is; level and whole unless asked for."""
     artefacts: Artefacts = field(default_factory=Artefacts)
     """What went wrong with glass, section and scanner; nothing unless asked for."""
 

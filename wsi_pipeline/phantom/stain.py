@@ -66,7 +66,21 @@ def horn_mask(block: Block, papers: Wallpapers, *, spec: PhantomSpec) -> NDArray
     lamella = _noise(papers.streak, block, scale=0.35)
     gap = 1.8 * (height - spec.corneum_um) / 16.0 - 0.7 + 0.9 * block.patchiness
     gap = np.maximum(gap, 0.8 * spec.look.horn_gaps - 0.7)
+    if spec.surface.flaking > 0:
+        return _flaking(block, papers, spec=spec)
     return np.asarray((lamella > gap) & (height < spec.corneum_um + 40.0))
+
+
+def _flaking(block: Block, papers: Wallpapers, *, spec: PhantomSpec) -> NDArray[np.bool_]:
+    """Basket-weave horn with broad gaps, lifted off the epidermis where the tissue is patchy."""
+    loose = spec.surface.flaking
+    lift = 30 * loose * np.maximum(block.patchiness - 0.4, 0)
+    height = -block.below_surface_um - lift
+    lamella = _noise(papers.streak, block, scale=0.35 / (1 + loose))
+    lamella = lamella + 0.5 * _noise(papers.grain, block, scale=0.2)
+    thick = spec.corneum_um * (1 + 0.6 * block.patchiness)
+    gap = np.maximum(1.4 * (height - thick) / 16.0 - 0.7, 1.3 * loose - 0.8)
+    return np.asarray((lamella > gap) & (height > 0) & (height < thick + 50.0))
 
 
 def stain_block(block: Block, papers: Wallpapers, *, labels: Bytes) -> Dyes:
@@ -211,6 +225,9 @@ def _plug(block: Block, papers: Wallpapers) -> Floats:
     )
     lamella = (papers.streak.at(index).astype(np.float32) - 127.5) * np.float32(1 / 40)
     loose = 0.75 - 0.5 * _ramp(block.core_um, (1.0, 12.0))
+    if block.flaking > 0:
+        # Lamellae part: what is thin becomes glass, what is thick stays.
+        loose, lamella = loose - 0.35 * block.flaking, (1 + block.flaking) * lamella
     return np.clip(loose + 0.6 * lamella, 0.0, 1.3)
 
 

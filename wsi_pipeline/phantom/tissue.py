@@ -28,8 +28,10 @@ from wsi_pipeline.phantom.adnexa import (
 )
 from wsi_pipeline.phantom.frame import Frame, Nodes
 from wsi_pipeline.phantom.furnish import Ground, add_epithelium, place_bundles
+from wsi_pipeline.phantom.infundibula import widen_infundibula
 from wsi_pipeline.phantom.lesion import Lesion, add_emboli
 from wsi_pipeline.phantom.mimics import cuff_vessels, place_lymphoid_follicles
+from wsi_pipeline.phantom.missing import draw_islands, lost_um
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.serial import drift
 from wsi_pipeline.phantom.shapes import distance_um, far_distance_um
@@ -122,13 +124,17 @@ def _lay_out_vertical(spec: PhantomSpec, nodes: Nodes, *, skin: Skin) -> Layout:
         np.asarray(np.minimum(sides, deep - 40 - y_um) + ragged, np.float32)
         for deep in (skin.bottom_um, skin.floor_um)
     )
-    ground = Ground.of(spec, moved, skin=skin, below_dej_um=dej, outline_um=block)
     drawn = draw_adnexa_vertical(spec, moved, skin=skin)
+    drawn = widen_infundibula(spec, moved, groups=drawn)
+    islands = draw_islands(spec, moved, skin=skin, among=drawn)
+    dej = np.minimum(dej, -islands)
+    ground = Ground.of(spec, moved, skin=skin, below_dej_um=dej, outline_um=block)
     things = _furnish(spec, ground, groups=drawn)
-    region = np.minimum(lesion_region(spec, nodes, skin=skin), block)
+    region = np.minimum(lesion_region(spec, nodes, skin=skin), np.minimum(block, -islands - 12))
     layers = (block, surface, dej, dsj)
     layout = _fill(spec, nodes, skin=skin, layers=layers, things=things, region_um=region)
     # What lies deeper than the section reaches is there, but not shown.
+    outline = np.minimum(outline, lost_um(spec, nodes, skin=skin))
     return replace(layout, outline_um=np.minimum(layout.outline_um, outline))
 
 
@@ -156,9 +162,11 @@ def _lay_out_flat(spec: PhantomSpec, nodes: Nodes) -> Layout:
     inner = (math.sqrt(spec.lateral_span) - reach) * min(across, down)
     # Fat is invaded from its edge.
     region = np.minimum(np.minimum(inner + bulge, outline), FAT_INVASION_UM - fat)
-    return _fill(
+    layout = _fill(
         spec, nodes, skin=None, layers=(outline, deep, deep, fat), things=things, region_um=region
     )
+    kept = np.minimum(layout.outline_um, lost_um(spec, nodes, skin=None))
+    return replace(layout, outline_um=kept)
 
 
 def _fat_lobules(spec: PhantomSpec, nodes: Nodes, *, outline_um: Floats) -> Floats:

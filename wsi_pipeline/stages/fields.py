@@ -22,6 +22,7 @@ from wsi_pipeline.phantom import (
     paint_phantom,
     rough_look,
     sample_spec,
+    sample_surface,
     vary_lesion,
 )
 from wsi_pipeline.stages.artefacts import whole
@@ -58,13 +59,40 @@ def training_spec(seed: int) -> PhantomSpec:
         height_mm=float(height_mm),
         artefacts=float(max(0.0, rng.uniform(-0.6, 1.0))),
     )
-    spec, frozen = vary_lesion(spec), _frozen(np.random.default_rng([seed, 61]))
+    spec, frozen = _vary_surface(vary_lesion(spec)), _frozen(np.random.default_rng([seed, 61]))
     return replace(spec, frozen=frozen, look=rough_look(spec.look, seed=seed))
 
 
 def _frozen(rng: np.random.Generator) -> float:
     """How much a slide looks frozen: more often than a laboratory of skin would send one."""
     return float(rng.uniform(0.3, 1.0)) if rng.random() < _FROZEN_SHARE else 0.0
+
+
+def _vary_surface(spec: PhantomSpec) -> PhantomSpec:
+    """Damaged and uneven skin, in half of the slides with a thick epidermis, from its own stream.
+
+    The bounds of the epidermis, its ridges and horn are judgement, as wide as pictures show.
+    """
+    rng = np.random.default_rng([spec.seed, 97])
+    thick = bool(rng.random() < 0.5)
+    living_um, ridge_um, horn_um = np.exp(rng.uniform(*np.log([(60, 20, 10), (300, 200, 80)])))
+    wave_um, margin = rng.uniform(90.0, 340.0), rng.uniform(0.08, 0.13)
+    spec = replace(
+        spec,
+        surface=sample_surface(spec.seed),
+        margin_mm=float(margin * min(spec.width_mm, spec.height_mm)),
+    )
+    if not thick:
+        return spec
+    # On a low glass some dermis must remain.
+    room_um = 100.0 * spec.height_mm
+    return replace(
+        spec,
+        epidermis_um=float(min(living_um, room_um)),
+        rete_amplitude_um=float(min(ridge_um, room_um)),
+        rete_wavelength_um=float(wave_um),
+        corneum_um=float(horn_um),
+    )
 
 
 def paint_fields(seeds: Sequence[int], *, mpp: float, folder: Path, workers: int) -> list[Field]:
