@@ -1,6 +1,7 @@
 """Seeds → painted fields at the working mpp, from which a model is taught, and windows of them.
 
-What is painted for training never has glands or trabeculae of tumour: those, and the seeds from `FIRST_TEST_SEED` on, are kept for testing.
+What is painted for training never has glands or trabeculae of tumour: those, and the seeds from
+`FIRST_TEST_SEED` on, are kept for testing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ are kept for testing and never painted here."""
 TRAINING_PATTERNS: tuple[Architecture, ...] = ("none", "solid", "cord", "solid-cord", "single-file")
 _PATTERN_SHARES = (0.28, 0.2, 0.16, 0.26, 0.1)
 _SECTIONS: tuple[Section, ...] = ("vertical", "horizontal", "stroma")
-_SECTION_SHARES = (0.6, 0.2, 0.2)
+_SECTION_SHARES = (0.5, 0.2, 0.3)
 _EDGES_MM = (1.6, 3.0)
 _FROZEN_SHARE = 0.2
 

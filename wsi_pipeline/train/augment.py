@@ -108,7 +108,8 @@ def _vary_stain(light: Tensor, rng: np.random.Generator) -> Tensor:
         veil += rng.uniform(0.0, 0.25, (3, 1, 1))
     curve = float(rng.uniform(0.8, 1.25))
     lamp = torch.from_numpy(rng.uniform(0.93, 1.03, (3, 1, 1)).astype(np.float32))
-    return 255.0 * torch.exp(-((mixed + torch.from_numpy(veil.astype(np.float32))).clamp(min=1e-4) ** curve)) * lamp
+    seen = (mixed + torch.from_numpy(veil.astype(np.float32))).clamp(min=1e-4)
+    return 255.0 * torch.exp(-(seen**curve)) * lamp
 
 
 def _vary_focus(light: Tensor, rng: np.random.Generator) -> Tensor:
