@@ -210,21 +210,27 @@ class TrainSettings:
 
     seed: int = _setting(1, low=0)
     """Root of all chance: weights, phantoms, tiles, variation."""
-    phantoms: int = _setting(220, low=1, high=100_000)
+    phantoms: int = _setting(240, low=1, high=100_000)
     """Phantoms that tiles are drawn from."""
     validation_phantoms: int = _setting(12, low=1, high=10_000)
     """Further phantoms that decide when to stop."""
     mpp: float = _setting(2.0, low=0.5, high=8.0)
     """Pixel width the model will work at, µm: a nucleus is 3-5 px, a section 10,000."""
+    network: str = _setting("lite-unet", choices=("lite-unet", "unet"))
+    """What is learnt: a decoder on a light encoder that photographs have taught to see (212 px,
+    0.4 mm, to each side), or a U-Net from random weights."""
+    encoder_pace: float = _setting(0.3, low=0.0, high=1.0)
+    """Learning rate of that encoder relative to the decoder's: it shall not unlearn what
+    photographs taught it; 0 leaves its weights as they are."""
     width: int = _setting(32, low=4, high=64)
-    """Channels of the network's finest plane; each of its levels doubles them."""
+    """Channels of the network's finest plane."""
     fold: int = _setting(2, low=1, high=4)
-    """Edge of the square of pixels that are folded into channels: 2 made a step 1.5 times as
-    fast as no folding at half the width, and the look to each side is the same."""
+    """Of a U-Net: edge of the square of pixels that are folded into channels; 2 made a step 1.5
+    times as fast as no folding at half the width, and the look to each side is the same."""
     most: int = _setting(128, low=4, high=1024)
-    """Channels at most, so that the deep levels stay small in a file."""
+    """Of a U-Net: channels at most, so that the deep levels stay small in a file."""
     depth: int = _setting(4, low=1, high=6)
-    """Levels below the finest plane: 4, folded by 2, see 215 px, 0.4 mm, to each side."""
+    """Of a U-Net: levels below the finest plane; 4, folded by 2, see 215 px to each side."""
     tile_px: int = _setting(320, low=32, high=1024)
     """Edge of a training tile, px."""
     margin_px: int = _setting(24, low=0, high=256)
@@ -233,9 +239,9 @@ class TrainSettings:
     """Tiles per step."""
     precision: str = _setting("bfloat16", choices=("bfloat16", "float32"))
     """Numbers the convolutions are done in; weights and optimiser stay float32."""
-    steps: int = _setting(5000, low=1)
+    steps: int = _setting(6500, low=1)
     """Steps at most."""
-    learning_rate: float = _setting(3e-3, low=1e-6, high=1.0)
+    learning_rate: float = _setting(1e-3, low=1e-6, high=1.0)
     """Highest learning rate of AdamW."""
     weight_decay: float = _setting(1e-3, low=0.0, high=1.0)
     """Weight decay of AdamW."""

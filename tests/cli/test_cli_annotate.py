@@ -38,7 +38,7 @@ NAMES = ("one", "two")
 TINY = [
     word
     for text in (
-        *("phantoms=1", "validation_phantoms=1", "mpp=4.0", "width=8", "depth=2"),
+        *("phantoms=1", "validation_phantoms=1", "mpp=4.0", "network=unet", "width=8", "depth=2"),
         *("fold=1", "tile_px=64", "margin_px=8", "batch=4"),
         *("learning_rate=0.01", "average=0.9", "precision=float32"),
     )

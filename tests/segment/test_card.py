@@ -116,7 +116,7 @@ def test_a_wrong_calibration_or_novelty_is_named(tmp_path: Path, extra: str, mes
 
 
 def test_only_a_unet_can_have_statistics_of_novelty(tmp_path: Path) -> None:
-    with pytest.raises(ModelMismatchError, match="needs the deepest plane of a builtin 'unet'"):
+    with pytest.raises(ModelMismatchError, match="needs the deepest plane of a builtin unet"):
         read_card(
             write_card(
                 tmp_path / "m", extra="[novelty]\n", change=('"unet"', '"colour-deconvolution"')

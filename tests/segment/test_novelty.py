@@ -24,7 +24,7 @@ from wsi_pipeline.segment.novelty import (
     novelty_of_tissue,
     summarise_novelty,
 )
-from wsi_pipeline.segment.scored import ScoredUNet
+from wsi_pipeline.segment.scored import ScoredNetwork
 
 CARD = NoveltyCard("n.safetensors", "0", quantile=0.99, limit=2.0)
 CHANNELS = 16  # width 4, two steps down
@@ -125,7 +125,7 @@ def test_statistics_are_compared_with_the_card(scoring: Path, tmp_path: Path) ->
 
 def test_only_finite_statistics_of_the_right_size_are_taken() -> None:
     with pytest.raises(ValueError, match="do not fit a deepest plane of 16 channels"):
-        ScoredUNet(random_unet(), mean=torch.zeros(3), whitening=torch.eye(3))
+        ScoredNetwork(random_unet(), mean=torch.zeros(3), whitening=torch.eye(3))
 
 
 @given(

@@ -10,7 +10,7 @@ import torch
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.segment import load_segmenter
-from wsi_pipeline.segment.scored import ScoredUNet
+from wsi_pipeline.segment.scored import ScoredNetwork
 from wsi_pipeline.segment.unet import UNet
 from wsi_pipeline.stages.calibrate import calibrate
 from wsi_pipeline.stages.fields import FIRST_TEST_SEED, VALIDATION_SEED, Field
@@ -29,6 +29,7 @@ def tiny() -> Config:
                 "validate_every": 3,
                 "batch": 2,
                 "tile_px": 64,
+                "network": "unet",
                 "width": 4,
                 "depth": 2,
                 "mpp": 4.0,
@@ -102,7 +103,7 @@ def test_the_median_of_held_out_tissue_is_one_and_its_limit_the_quantile() -> No
     network = UNet(width=4, depth=2, classes=len(CLASS_NAMES)).eval()
     held_out = [field() for _ in range(2)]
     known = calibrate(network, training=[field() for _ in range(3)], held_out=held_out)
-    scored = ScoredUNet(network, **known.statistics)
+    scored = ScoredNetwork(network, **known.statistics)
     scores = []
     for rgb, _ in held_out:
         wide = np.pad(rgb, ((24, 24), (24, 24), (0, 0)), mode="edge")

@@ -19,6 +19,8 @@ from typing import Any
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
 
+NETWORKS = ("unet", "lite-unet")
+"""Built-in networks whose weights are learnt."""
 CARD_NAME = "model.toml"
 _TEXT = ("id", "version", "licence", "training_data", "intended_use", "limits")
 _LOADERS = ("builtin", "torch-export")
@@ -234,8 +236,8 @@ def _calibration_faults(calibration: Mapping[str, Any]) -> list[str]:
 
 def _novelty_faults(raw: Mapping[str, Any]) -> list[str]:
     novelty, faults = _table(raw, "novelty"), []
-    if raw.get("loader") != "builtin" or _table(raw, "architecture").get("name") != "unet":
-        faults.append("[novelty] needs the deepest plane of a builtin 'unet'")
+    if raw.get("loader") != "builtin" or _table(raw, "architecture").get("name") not in NETWORKS:
+        faults.append(f"[novelty] needs the deepest plane of a builtin {' or '.join(NETWORKS)}")
     if not _is_number(novelty.get("limit")) or novelty["limit"] <= 0:
         faults.append("'novelty.limit' must be a number above zero")
     if not _is_number(novelty.get("quantile")) or not 0.5 <= novelty["quantile"] < 1:

@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
-from wsi_pipeline.segment.card import ModelCard, read_card
+from wsi_pipeline.segment.card import NETWORKS, ModelCard, read_card
 from wsi_pipeline.segment.colour import ColourDeconvolution
-from wsi_pipeline.segment.scored import ScoredUNet, load_scored
+from wsi_pipeline.segment.lite_unet import LiteUNet
+from wsi_pipeline.segment.network import PixelNetwork
+from wsi_pipeline.segment.scored import ScoredNetwork, load_scored
 from wsi_pipeline.segment.unet import UNet
 
 _NETWORK_FAULTS = (
@@ -59,8 +61,8 @@ class Segmenter:
     card
         What the network needs.
     network
-        Module from normalised RGB (1, 3, Y, X) to logits (1, C, Y, X); a `ScoredUNet` also scores
-        how unlike its training data they are.
+        Module from normalised RGB (1, 3, Y, X) to logits (1, C, Y, X); a `ScoredNetwork` also
+        scores how unlike its training data they are.
     device
         ``cpu`` or ``cuda``.
     """
@@ -115,7 +117,7 @@ class Segmenter:
 
     def _run(self, normal: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits, and scores if the network gives any."""
-        if isinstance(self._network, ScoredUNet):
+        if isinstance(self._network, ScoredNetwork):
             logits, scores = self._network(normal)
             return logits, scores
         return self._network(normal), None
@@ -143,8 +145,8 @@ def load_segmenter(folder: Path, *, device: str = "auto") -> Segmenter:
     return segmenter
 
 
-def load_unet(card: ModelCard) -> UNet:
-    """Load the network of a built-in U-Net with its weights, to train it further.
+def load_trainable(card: ModelCard) -> PixelNetwork:
+    """Load a built-in network with its weights, to train it further.
 
     Raises
     ------
@@ -152,11 +154,11 @@ def load_unet(card: ModelCard) -> UNet:
         If the model is of another kind, or card and weights do not agree.
     """
     network = _builtin(card) if card.loader == "builtin" and card.weights_path else None
-    if isinstance(network, ScoredUNet):
+    if isinstance(network, ScoredNetwork):
         network = network.network
-    if not isinstance(network, UNet):
+    if not isinstance(network, PixelNetwork):
         raise ModelMismatchError(
-            f"model '{card.id}' cannot be trained further: it is no built-in 'unet' with weights; "
+            f"model '{card.id}' cannot be trained further: it is no built-in network with weights; "
             "start from one that 'wsi-pipeline train' wrote"
         )
     return network
@@ -184,19 +186,21 @@ def _device(wish: str) -> str:
     return wish
 
 
-def _architecture(card: ModelCard) -> ColourDeconvolution | UNet:
+def _architecture(card: ModelCard) -> ColourDeconvolution | PixelNetwork:
     try:
         if card.architecture == "colour-deconvolution":
             return ColourDeconvolution(**card.parameters)
         if card.architecture == "unet":
             return UNet(**card.parameters, classes=len(CLASS_NAMES))
+        if card.architecture == "lite-unet":
+            return LiteUNet(**card.parameters, classes=len(CLASS_NAMES))
     except (TypeError, ValueError, RuntimeError) as fault:
         raise ModelMismatchError(
             f"model '{card.id}': [architecture] does not fit '{card.architecture}': {fault}"
         ) from fault
     raise ModelMismatchError(
         f"model '{card.id}': no built-in architecture '{card.architecture}' "
-        "(there are: colour-deconvolution, unet)"
+        f"(there are: colour-deconvolution, {', '.join(NETWORKS)})"
     )
 
 
@@ -223,12 +227,12 @@ def _builtin(card: ModelCard) -> nn.Module:
 
 def _with_novelty(card: ModelCard, network: nn.Module) -> nn.Module:
     """Network that also scores, if its card has statistics for that."""
-    if card.novelty is None or not isinstance(network, UNet):
+    if card.novelty is None or not isinstance(network, PixelNetwork):
         return network
     return load_scored(network, card.folder / card.novelty.file, model=card.id)
 
 
-def _check_reach(card: ModelCard, network: ColourDeconvolution | UNet) -> None:
+def _check_reach(card: ModelCard, network: ColourDeconvolution | PixelNetwork) -> None:
     """Compare stride and halo in the card with those of the architecture."""
     if card.stride_px % network.stride_px:
         raise ModelMismatchError(

@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from wsi_pipeline.errors import ModelMismatchError
-from wsi_pipeline.segment.unet import UNet
+from wsi_pipeline.segment.network import PixelNetwork
 
 
-class ScoredUNet(nn.Module):
+class ScoredNetwork(nn.Module):
     """RGB (N, 3, Y, X) in, logits (N, C, Y, X) and scores (N, Y / stride, X / stride) out.
 
     Parameters
@@ -47,7 +47,7 @@ class ScoredUNet(nn.Module):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, network: UNet, *, mean: Tensor, whitening: Tensor) -> None:
+    def __init__(self, network: PixelNetwork, *, mean: Tensor, whitening: Tensor) -> None:
         super().__init__()
         channels = network.deepest_channels
         if mean.shape != (channels,) or whitening.shape != (channels, channels):
@@ -72,7 +72,7 @@ class ScoredUNet(nn.Module):
         return distances
 
 
-def load_scored(network: UNet, path: Path, *, model: str) -> ScoredUNet:
+def load_scored(network: PixelNetwork, path: Path, *, model: str) -> ScoredNetwork:
     """Put the statistics of novelty beside their network.
 
     Raises
@@ -82,7 +82,7 @@ def load_scored(network: UNet, path: Path, *, model: str) -> ScoredUNet:
     """
     try:
         found = load_file(path)
-        return ScoredUNet(network, mean=found["mean"], whitening=found["whitening"])
+        return ScoredNetwork(network, mean=found["mean"], whitening=found["whitening"])
     except (SafetensorError, KeyError, ValueError) as fault:
         raise ModelMismatchError(
             f"model '{model}': {path.name} does not hold statistics of its network's deepest "

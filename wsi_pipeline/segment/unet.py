@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wsi_pipeline.segment.network import PixelNetwork
+
 
 class DoubleConv(nn.Sequential):
     """Two 3 × 3 convolutions, each followed by batch normalisation and ReLU."""
@@ -29,7 +31,7 @@ class DoubleConv(nn.Sequential):
         super().__init__(*layers)
 
 
-class UNet(nn.Module):
+class UNet(PixelNetwork):
     """RGB (N, 3, Y, X) in, logits (N, C, Y, X) out; Y and X multiples of ``fold << depth``.
 
     Parameters
@@ -77,10 +79,6 @@ class UNet(nn.Module):
     def receptive_px(self) -> int:
         """Pixels of context on each side that decide an output pixel."""
         return receptive_halo_px(self.depth, fold=self.fold)
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        """Logits of normalised RGB."""
-        return self.with_deepest(rgb)[0]
 
     def with_deepest(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of normalised RGB, and the deepest plane on the way (one position per stride)."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsi_pipeline.classes import BACKGROUND
-from wsi_pipeline.segment.unet import UNet
+from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.train import calibration_error, fit_familiar, fit_temperature
 from wsi_pipeline.train.loop import normalised
 
@@ -46,7 +46,7 @@ class Calibration:
     pixels
         Number of pixels that decided.
     statistics
-        ``mean`` (K,) and ``whitening`` (K, K) of `ScoredUNet`, float32.
+        ``mean`` (K,) and ``whitening`` (K, K) of `ScoredNetwork`, float32.
     limit
         Score that `LIMIT_QUANTILE` of held-out tissue stays below.
     """
@@ -69,7 +69,7 @@ class _Seen:
 
 
 def calibrate(
-    network: UNet, *, training: Iterable[Sample], held_out: Iterable[Sample]
+    network: PixelNetwork, *, training: Iterable[Sample], held_out: Iterable[Sample]
 ) -> Calibration:
     """Find out what the numbers of a network mean.
 
@@ -106,7 +106,7 @@ def calibrate(
     )
 
 
-def reach_px(network: UNet) -> int:
+def reach_px(network: PixelNetwork) -> int:
     """Width of the border from which the network sees beyond a window; whole strides."""
     return -(-network.receptive_px // network.stride_px) * network.stride_px
 
@@ -122,7 +122,7 @@ def _amid_glass(sample: Sample, margin: int) -> Sample:
 
 
 @torch.inference_mode()
-def _look(network: UNet, sample: Sample) -> _Seen:
+def _look(network: PixelNetwork, sample: Sample) -> _Seen:
     """Run the network over a window and keep what lies within its margin."""
     stride_px, margin = network.stride_px, reach_px(network)
     rows, columns = (count // stride_px * stride_px for count in sample[1].shape)

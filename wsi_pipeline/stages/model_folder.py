@@ -56,7 +56,9 @@ def write_model(out: Path, learnt: Learnt) -> None:
         halo_px=-(-network.receptive_px // network.stride_px) * network.stride_px,
         data=json.dumps(data),
         limits=json.dumps(_limits(start, annotated)),
-        architecture="\n".join(f"{name} = {value}" for name, value in start.architecture.items()),
+        architecture="\n".join(
+            f"{name} = {json.dumps(value)}" for name, value in start.architecture.items()
+        ),
         sha256=hashlib.sha256(weights).hexdigest(),
         novelty_sha256=file_sha256(out / "novelty.safetensors"),
         **numbers,
@@ -103,6 +105,10 @@ def _training_data(start: Start, annotated: AnnotatedSlides | None) -> str:
             f"{annotated.slides} annotated slides, {len(annotated.held_out)} of them held out; "
             f"they gave {settings.annotated_share:.0%} of the tiles."
         )
+    if base is None and settings.network == "lite-unet":
+        parts.append(
+            "The encoder started from EfficientNet-Lite0, learnt from the photographs of ImageNet."
+        )
     if base is not None:
         parts.append(
             f"Started from model '{base.id}' {base.version} (sha256 {base.sha256}), learnt from: "
@@ -138,7 +144,6 @@ intended_use = "Research on dermal infiltration in H&E slides of skin."
 limits = {limits}
 
 [architecture]
-name = "unet"
 {architecture}
 
 [normalisation]

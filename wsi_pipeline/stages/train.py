@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, TrainSettings
-from wsi_pipeline.segment.unet import UNet
+from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.stages.annotated import AnnotatedSlides, draw_annotated, validate_annotated
 from wsi_pipeline.stages.calibrate import Sample, calibrate, reach_px
 from wsi_pipeline.stages.fields import VALIDATION_SEED, Field, cut_window, paint_fields
@@ -37,7 +37,7 @@ def train_model(
     annotated: AnnotatedSlides | None = None,
     on_progress: Progress | None = None,
 ) -> Fit:
-    """Paint phantoms, fit a U-Net to them and to annotated slides, and write a model folder.
+    """Paint phantoms, fit a network to them and to annotated slides, and write a model folder.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def draw_batch(
 
 
 def familiar_windows(
-    fields: Sequence[Field], network: UNet, *, settings: TrainSettings
+    fields: Sequence[Field], network: PixelNetwork, *, settings: TrainSettings
 ) -> Iterator[Sample]:
     """Windows drawn and varied as in training, with room for the margin that is left out."""
     edge_px = 2 * reach_px(network) + _FAMILIAR_PX // network.stride_px * network.stride_px

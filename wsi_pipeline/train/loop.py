@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ def fit(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        _paced(network, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     learner = Learner(network, copy.deepcopy(network).eval(), optimiser)
     run = _Run(learner, settings, data=data, folder=folder)
@@ -120,6 +121,15 @@ def fit(
         standing = run.advance(standing, draw_batch, on_progress=on_progress)
         standing = run.judge(standing, validate(run.learner.average))
     return Fit(standing.best_score, standing.step, folder / "best.safetensors")
+
+
+def _paced(network: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Weights that learn at the full rate, and those of an encoder that has learnt before."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, value in network.named_parameters():
+        pace = settings.encoder_pace if name.startswith("encoder.") else 1.0
+        groups.setdefault(pace, []).append(value)
+    return [{"params": values, "pace": pace} for pace, values in groups.items()]
 
 
 class _Run:
@@ -162,7 +172,7 @@ class _Run:
         network, optimiser = self.learner.network, self.learner.optimiser
         rgb, labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in batch)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, self.settings)
+            group["lr"] = group["pace"] * learning_rate(step, self.settings)
         halved = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=halved):
             logits = network(normalised(rgb.to(self.device)))

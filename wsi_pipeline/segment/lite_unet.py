@@ -1,0 +1,168 @@
+"""What does a U-Net on a light encoder look like, one that has learnt to see before?
+
+The encoder is the first five stages of EfficientNet-Lite0: inverted residual blocks without
+attention over the whole image, so that the receptive field stays finite.  Weights learnt from
+photographs carry over painted phantoms to real tissue far better than random ones do.
+
+References
+----------
+Tan & Le 2019, arXiv:1905.11946 (EfficientNet); Sandler et al. 2018, doi:10.1109/CVPR.2018.00474
+(inverted residuals); Ronneberger, Fischer & Brox 2015, doi:10.1007/978-3-319-24574-4_28 (U-Net).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from wsi_pipeline.segment.network import PixelNetwork
+from wsi_pipeline.segment.unet import DoubleConv
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Blocks of one size; the first of them changes stride and channels."""
+
+    expansion: int
+    kernel_px: int
+    stride: int
+    channels: int
+    blocks: int
+
+
+STEM_CHANNELS = 32
+STAGES = (
+    Stage(1, 3, 1, 16, 1),
+    Stage(6, 3, 2, 24, 2),
+    Stage(6, 5, 2, 40, 2),
+    Stage(6, 3, 2, 80, 3),
+    Stage(6, 5, 1, 112, 3),
+)
+_SKIPS = (0, 1, 2)
+"""Stages whose planes the decoder sees, at strides of 2, 4 and 8 px."""
+
+
+def _normalised(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation with the constants the encoder's weights were learnt with."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class InvertedResidual(nn.Module):
+    """Widen by 1 × 1, filter each channel, narrow by 1 × 1; added to the input where it fits."""
+
+    def __init__(self, source: int, stage: Stage, *, stride: int) -> None:
+        super().__init__()
+        wide, kernel_px = source * stage.expansion, stage.kernel_px
+        layers: list[nn.Module] = []
+        if wide != source:
+            layers += [nn.Conv2d(source, wide, 1, bias=False), _normalised(wide), nn.ReLU6(True)]
+        layers += [
+            nn.Conv2d(
+                wide, wide, kernel_px, stride, padding=kernel_px // 2, groups=wide, bias=False
+            ),
+            _normalised(wide),
+            nn.ReLU6(True),
+            nn.Conv2d(wide, stage.channels, 1, bias=False),
+            _normalised(stage.channels),
+        ]
+        self.layers = nn.Sequential(*layers)
+        self.is_residual = stride == 1 and source == stage.channels
+
+    def forward(self, plane: Tensor) -> Tensor:
+        """Filtered plane."""
+        filtered: Tensor = self.layers(plane)
+        return plane + filtered if self.is_residual else filtered
+
+
+class LiteEncoder(nn.Module):
+    """Normalised RGB in, the planes of all stages out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, STEM_CHANNELS, 3, 2, padding=1, bias=False),
+            _normalised(STEM_CHANNELS),
+            nn.ReLU6(True),
+        )
+        sources = (STEM_CHANNELS, *(stage.channels for stage in STAGES))
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                InvertedResidual(source, stage, stride=stage.stride),
+                *(
+                    InvertedResidual(stage.channels, stage, stride=1)
+                    for _ in range(stage.blocks - 1)
+                ),
+            )
+            for source, stage in zip(sources, STAGES, strict=False)
+        )
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """Planes of the stages, finest first."""
+        plane, planes = self.stem(rgb), []
+        for stage in self.stages:
+            plane = stage(plane)
+            planes.append(plane)
+        return planes
+
+
+class LiteUNet(PixelNetwork):
+    """RGB (N, 3, Y, X) in, logits (N, C, Y, X) out; Y and X multiples of 16.
+
+    Parameters
+    ----------
+    width
+        Channels of the decoder's finest plane, at a stride of 2 px; the next have two and three
+        times as many.
+    classes
+        Number of output channels.
+    """
+
+    deepest_channels = STAGES[-1].channels
+
+    def __init__(self, *, width: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = LiteEncoder()
+        widths = (self.deepest_channels, 3 * width, 2 * width, width)
+        self.up = nn.ModuleList(
+            DoubleConv(deep + STAGES[skip].channels, shallow)
+            for (deep, shallow), skip in zip(pairwise(widths), _SKIPS[::-1], strict=True)
+        )
+        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
+        self.head = nn.Conv2d(width, 4 * classes, 1)
+        self.unfolded = nn.PixelShuffle(2)
+
+    @property
+    def stride_px(self) -> int:
+        """Edge of the square that shares one position of the deepest plane: 16."""
+        stride = 2
+        for stage in STAGES:
+            stride *= stage.stride
+        return stride
+
+    @property
+    def receptive_px(self) -> int:
+        """Pixels of context on each side that decide an output pixel.
+
+        Each k × k convolution at a stride of s px adds s (k - 1) / 2 px, on the way down and on
+        the way up; a pixel lies up to one deepest stride less one away from its position there.
+        """
+        reach, stride = 1, 2
+        for stage in STAGES:
+            radius = stage.kernel_px // 2
+            reach += radius * stride
+            stride *= stage.stride
+            reach += radius * stride * (stage.blocks - 1)
+        up = sum(2 * (stride >> step) for step in range(1, 1 + len(self.up)))
+        return reach + up + stride - 1
+
+    def with_deepest(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of normalised RGB, and the deepest plane on the way (one position per stride)."""
+        planes = self.encoder(rgb)
+        plane = planes[-1]
+        for block, skip in zip(self.up, _SKIPS[::-1], strict=True):
+            plane = block(torch.cat((self.enlarge(plane), planes[skip]), dim=1))
+        logits: Tensor = self.unfolded(self.head(plane))
+        return logits, planes[-1]
