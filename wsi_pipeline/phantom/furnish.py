@@ -189,8 +189,7 @@ def add_epithelium(
         free = taken.free_at(DEPTHS["plug"])
         centre = spot(rng, half_um=ground.half_um, is_free=free, radius_um=room)
         if centre is not None:
-            drawn = draw_infundibulum(rng, nodes, centre_um=centre, most_um=room)
-            added.append([drawn])
+            added.append([draw_infundibulum(rng, nodes, centre_um=centre, most_um=room)])
             taken = taken.with_patches(added[-1])
     per_mm2, longest = _profiles(spec)
     for rng in _streams(spec, 63, per_mm2=per_mm2, ground=ground):

@@ -57,10 +57,11 @@ def _with_scrap(rng: np.random.Generator, layout: Layout) -> Layout:
         return new
 
     def carried(things: Structures) -> Structures:
-        planes = (copied(plane) for plane in (things.inside_um, things.core_um, things.axis_um))
         kind = things.kind.copy()
         kind[place][near] = np.rot90(things.kind[source], turns)[near]
-        return Structures(*planes, kind)
+        return Structures(
+            copied(things.inside_um), copied(things.core_um), copied(things.axis_um), kind
+        )
 
     outline = copied(layout.outline_um)
     outline[place][near] = np.minimum(outline[place], blob)[near]

@@ -13,12 +13,14 @@ import math
 
 import numpy as np
 
-from wsi_pipeline.phantom.adnexa import FAR_UM, Patch, ellipse
+from wsi_pipeline.phantom.adnexa import Patch, ellipse
 from wsi_pipeline.phantom.frame import Nodes
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
 from wsi_pipeline.phantom.skin import Skin
 from wsi_pipeline.phantom.spec import PhantomSpec
 
+# Beyond every distance on a section: a minimum with it changes nothing, µm.
+NOWHERE_UM = -1e6
 # Half axes of a tangentially cut patch of epidermis and of the papillae in it, µm (judgement).
 ISLAND_UM = (30.0, 190.0)
 PAPILLA_UM = (14.0, 40.0)
@@ -31,7 +33,7 @@ def draw_islands(
 
     They end where one of the follicles and glands ``among`` them begins.
     """
-    plane = np.full(nodes.shape, FAR_UM, np.float32)
+    plane = np.full(nodes.shape, NOWHERE_UM, np.float32)
     if spec.surface.islands == 0 or not spec.with_epidermis:
         return plane
     rng = np.random.default_rng([spec.seed, 93])
@@ -57,7 +59,7 @@ def draw_islands(
 
 def lost_um(spec: PhantomSpec, nodes: Nodes, *, skin: Skin | None) -> Floats:
     """Signed distance to what is left of the section, positive inside, µm."""
-    kept = np.full(nodes.shape, -FAR_UM, np.float32)
+    kept = np.full(nodes.shape, -NOWHERE_UM, np.float32)
     if spec.surface.cut > 0 and skin is not None:
         kept = np.minimum(kept, _below_cut_um(spec, nodes, skin=skin))
     if spec.surface.gaps > 0:

@@ -217,8 +217,10 @@ def _keratin(block: Block, papers: Wallpapers) -> Dyes:
 
 def _plug(block: Block, papers: Wallpapers) -> Floats:
     """Loose horn along the wall of a follicle's canal."""
+    # In a wide flask lamellae peel off its wall, in a narrow canal they follow the hair.
+    across_um = block.core_um if block.flaking > 0 else block.axis_um
     index = tile_index(
-        block.axis_um + 3.0 * block.patchiness,
+        across_um + (3.0 + 9.0 * block.flaking) * block.patchiness,
         block.flow_down_um,
         step_um=1.5 * papers.streak.step_um,
         edge_px=len(papers.streak.texels),
