@@ -56,6 +56,8 @@ def test_every_verb_explains_itself(call: Call, verb: str) -> None:
         ["inspect", "a.svs", "--section", "oblique"],
         ["tile", "a.svs"],
         ["phantom", "--out", "x", "--grade", "4"],
+        ["phantom", "--out", "x", "--artefacts", "2"],
+        ["phantom", "--out", "x", "--section", "sideways"],
         ["run", "cases.tsv"],
     ],
 )
@@ -208,6 +210,19 @@ def test_named_options_win_over_set(call: Call, slide: Path, tmp_path: Path) -> 
     )
     assert called.code == 2
     assert "no model 'resnet'" in called.err
+
+
+def test_phantoms_of_any_plane_are_painted_by_several_workers(call: Call, tmp_path: Path) -> None:
+    words = ["--cases", 2, "--section", "oblique", "--artefacts", 0.5, "--architecture", "none"]
+    size = ["--width-mm", 1, "--height-mm", 1.1, "--pieces", 2, "--workers", 2]
+    called = call("phantom", "--out", tmp_path, *words, *size)
+    assert called.code == 0, called.err
+    rows = read_cases(tmp_path / "cases.tsv")
+    assert [row.declared.slide_id for row in rows] == ["phantom-1-oblique", "phantom-2-oblique"]
+    assert {row.declared.section for row in rows} == {"auto"}
+    for row in rows:
+        assert row.path.is_file()
+        assert row.path.with_name(f"{row.declared.slide_id}.truth-2.json").is_file()
 
 
 def test_phantom_writes_a_table_that_reads(phantoms: Path) -> None:

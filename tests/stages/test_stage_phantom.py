@@ -13,13 +13,14 @@ from wsi_pipeline.phantom import (
     Artefacts,
     Look,
     PhantomSpec,
+    Surface,
     paint_phantom,
     sample_spec,
     truth_to_json,
 )
 from wsi_pipeline.slide import open_slide
 from wsi_pipeline.stages.artefacts import read_json
-from wsi_pipeline.stages.phantom import SCHEMA, TABLES, paint_slide
+from wsi_pipeline.stages.phantom import SCHEMA, TABLES, paint_slide, paint_slides
 from wsi_pipeline.store import read_arrays
 
 SPEC = dataclasses.replace(
@@ -77,6 +78,7 @@ def test_the_specification_lies_beside_it(painted: Path) -> None:
         "anatomy": Anatomy(**spec.pop("anatomy")),
         "artefacts": Artefacts(**tupled(spec.pop("artefacts"))),
         "look": Look(**tupled(spec.pop("look"))),
+        "surface": Surface(**spec.pop("surface")),
     }
     again = PhantomSpec(**spec, **parts)
     assert again == SPEC  # to the last digit, or it would paint another slide
@@ -99,3 +101,18 @@ def test_each_of_two_sections_has_its_truth(tmp_path: Path) -> None:
     assert (first["offset_px"], second["offset_px"]) == ([0, 0], [0, 400])
     assert first["spec"]["level_um"] == 0 < second["spec"]["level_um"]
     assert read_arrays(tmp_path / "two.truth-2.zarr")[0]["labels"].shape == (400, 400)
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
+    small = dataclasses.replace(
+        PhantomSpec(seed=1, width_mm=0.7, height_mm=0.7, mpp=2.0, margin_mm=0.05), dermis_mm=0.25
+    )
+    specs = {f"slide-{seed}": dataclasses.replace(small, seed=seed) for seed in (3, 1, 2)}
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        slides = list(paint_slides(specs, folder=folder, workers=workers))
+        assert [slide.stem for slide in slides] == list(specs)
+    for name in specs:
+        for ending in ("tiff", "truth.json"):
+            one, many = (tmp_path / str(n) / f"{name}.{ending}" for n in (1, 3))
+            assert one.read_bytes() == many.read_bytes()

@@ -9,7 +9,8 @@ import typer
 
 from wsi_pipeline.stages.artefacts import write_text
 
-_SECTIONS: tuple[Literal["vertical", "horizontal"], ...] = ("vertical", "horizontal")
+Section = Literal["vertical", "horizontal", "oblique", "stroma"]
+_SECTIONS: tuple[Section, ...] = ("vertical", "horizontal")
 Architecture = Literal[
     "none", "solid", "cord", "solid-cord", "trabecular", "single-file", "glandular"
 ]
@@ -21,28 +22,42 @@ def phantom(
     out: Annotated[Path, typer.Option(help="Folder for slides, truth and cases.tsv.")],
     cases: Annotated[int, typer.Option(min=1, max=10_000, help="Number of cases.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same slides.")] = 1,
+    section: Annotated[
+        Section | None,
+        typer.Option(help="Plane of all; else vertical, and odd cases also a horizontal one."),
+    ] = None,
     architecture: Annotated[Architecture, typer.Option(help="Growth pattern.")] = "solid-cord",
     grade: Annotated[int, typer.Option(min=1, max=3, help="Nuclear grade.")] = 2,
-    width_mm: Annotated[float, typer.Option(min=1.0, max=40.0, help="Width of a slide.")] = 4.0,
-    height_mm: Annotated[float, typer.Option(min=1.0, max=40.0, help="Height of a slide.")] = 3.0,
+    artefacts: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How much may be wrong with slide and scan.")
+    ] = 0.0,
+    pieces: Annotated[int, typer.Option(min=1, max=6, help="Serial sections on a slide.")] = 1,
+    width_mm: Annotated[float, typer.Option(min=1.0, max=40.0, help="Width of a section.")] = 4.0,
+    height_mm: Annotated[float, typer.Option(min=1.0, max=40.0, help="Height of a section.")] = 3.0,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes; the slides are the same.")
+    ] = 1,
 ) -> None:
-    """Paint phantom slides of scalp skin with a carcinoma; odd cases also get a horizontal one."""
-    from wsi_pipeline.stages.phantom import paint_slide, sample_spec  # noqa: PLC0415
+    """Paint phantom slides of scalp skin with a carcinoma, and a case table for them."""
+    from wsi_pipeline.stages.phantom import paint_slides, sample_spec  # noqa: PLC0415
 
-    lines = ["case_id\tslide_id\tpath\tblock\tsection\tprimary_site"]
+    lines, wanted = ["case_id\tslide_id\tpath\tblock\tsection\tprimary_site"], {}
     for number in range(1, cases + 1):
-        for section in _SECTIONS[: 1 + number % 2]:
-            name = f"phantom-{number}-{section}"
-            spec = sample_spec(
+        for plane in _SECTIONS[: 1 + number % 2] if section is None else (section,):
+            name = f"phantom-{number}-{plane}"
+            wanted[name] = sample_spec(
                 seed + number,
-                section=section,
+                section=plane,
                 architecture=architecture,
                 grade=_GRADES[grade],
                 width_mm=width_mm,
                 height_mm=height_mm,
+                artefacts=artefacts,
             )
-            slide = paint_slide(spec, folder=out, name=name)
-            lines.append(f"phantom-{number}\t{name}\t{slide.name}\tA\t{section}\tbreast")
-            typer.echo(f"{slide}")
+            # A case table knows no other plane; what is slanted must be found out.
+            declared = plane if plane in _SECTIONS else "auto"
+            lines.append(f"phantom-{number}\t{name}\t{name}.tiff\tA\t{declared}\tbreast")
+    for slide in paint_slides(wanted, folder=out, sections=pieces, workers=workers):
+        typer.echo(f"{slide}")
     write_text(out / "cases.tsv", "\n".join(lines) + "\n")
     typer.echo(f"{out / 'cases.tsv'}")

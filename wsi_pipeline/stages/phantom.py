@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ from wsi_pipeline.phantom import (
 from wsi_pipeline.stages.artefacts import provenance, whole, write_json
 from wsi_pipeline.store import write_arrays
 
-__all__ = ["paint_slide", "sample_spec"]
+__all__ = ["paint_slide", "paint_slides", "sample_spec"]
 SCHEMA = "wsi_pipeline/phantom/1"
 TABLES = ("nuclei", "nests", "follicles", "columns")
 
@@ -59,6 +63,40 @@ def paint_slide(spec: PhantomSpec, *, folder: Path, name: str, sections: int = 1
         suffix = "truth" if number == 1 else f"truth-{number}"
         _write_truth(piece, path=folder / f"{name}.{suffix}", sections=sections)
     return path
+
+
+def paint_slides(
+    specs: Mapping[str, PhantomSpec], *, folder: Path, sections: int = 1, workers: int = 1
+) -> Iterator[Path]:
+    """Paint many phantoms, side by side.
+
+    Parameters
+    ----------
+    specs
+        What to paint, by file name without ending.
+    folder, sections
+        As for `paint_slide`.
+    workers
+        Processes; the slides do not depend on how many.
+
+    Yields
+    ------
+    Path
+        Each slide, in the order of the names.
+    """
+    paint = partial(_paint_named, folder=folder, sections=sections)
+    if workers == 1 or len(specs) == 1:
+        yield from map(paint, specs.items())
+        return
+    # Spawned, because forked processes and the threads of other libraries do not mix.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(paint, specs.items())
+
+
+def _paint_named(what: tuple[str, PhantomSpec], *, folder: Path, sections: int) -> Path:
+    """Paint one of many."""
+    name, spec = what
+    return paint_slide(spec, folder=folder, name=name, sections=sections)
 
 
 def _write_truth(piece: Piece, *, path: Path, sections: int) -> None:
