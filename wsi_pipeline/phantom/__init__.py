@@ -6,9 +6,9 @@ nucleus and fraction is known exactly.  The layers are pure functions:
 1. `spec`    what is wanted; priors for what is left open; `look` how tissues take up dye,
    `surface` what time and knife have done;
 2. `frame`   how the section lies on the glass; `noise` random fields;
-3. `skin`, `adnexa`, `anatomy` (`profiles`, `infundibula` and `bundles`, placed by `furnish`), `lesion`
-   (patterns in `growth`, place in `site`, trimming in `shapes`), `mimics`, `missing` and `loose`
-   parts, joined by `tissue`: signed distances on a coarse mesh;
+3. `skin`, `adnexa`, `anatomy` (`profiles`, `infundibula` and `bundles`, placed by `furnish`),
+   `lesion` (patterns in `growth`, place in `site`, trimming in `shapes`), `mimics`, `missing` and
+   `loose` parts, joined by `tissue`: signed distances on a coarse mesh;
 4. `block`   geometry and class at the pixels of a block;
 5. `nuclei` (`lesional`, `placing`, `dice`), `stamp`, `wallpaper`, `stain`, `stroma`: dyes;
    `optics`: light;
