@@ -62,6 +62,15 @@ _MAX_CUT = 0.05
 BORDERLINE = 0.2
 """Margin below which a pattern is flagged: a twentieth of the tumour at a limit of a quarter."""
 
+PATTERN_LIMITS: dict[str, dict[str, float]] = {
+    "glandular": {"tubules": 0.1},
+    "single-file": {"single cells and files": 0.5},
+    "solid-cord": {"solid growth": 0.25, "cords and trabeculae": 0.25},
+    "solid": {"solid growth": 0.6},
+    "cord-trabecular": {"cords and trabeculae": 0.5},
+}
+"""Least shares of the tumour's area that make each pattern; the first that applies is its name."""
+
 Shares = Mapping[str, float]
 
 
@@ -118,16 +127,17 @@ def name_pattern(shares: Shares) -> dict[str, Measurement]:
 
 def _slack(shares: Shares) -> dict[str, float]:
     """Distance of each rule to its limit, in limits; at least 0 where the rule applies."""
-    single, solid = shares["single_file_fraction"], shares["solid_fraction"]
-    bands = shares["cord_fraction"] + shares["trabecula_fraction"]
-    return {
-        "glandular": shares["tubule_fraction"] / 0.1 - 1,
-        "single-file": single / 0.5 - 1,
-        "solid-cord": min(solid, bands) / 0.25 - 1,
-        "solid": solid / 0.6 - 1,
-        "cord-trabecular": bands / 0.5 - 1,
-        "mixed": math.inf,
+    parts = {
+        "tubules": shares["tubule_fraction"],
+        "single cells and files": shares["single_file_fraction"],
+        "cords and trabeculae": shares["cord_fraction"] + shares["trabecula_fraction"],
+        "solid growth": shares["solid_fraction"],
     }
+    slack = {
+        word: min(parts[part] / limit - 1 for part, limit in limits.items())
+        for word, limits in PATTERN_LIMITS.items()
+    }
+    return slack | {"mixed": math.inf}
 
 
 def _without_tumour() -> dict[str, Measurement]:
