@@ -1,7 +1,8 @@
 """In which pattern does the tumour grow?
 
 1. Every place of the tumour has a width, the local thickness; a cell is up to 18 µm wide.
-2. Shares of the tumour's area by width: single cells and files, cords, trabeculae, solid.
+2. Shares of the tumour's area by width: single cells and files, cords, trabeculae, solid; drawing
+   `squares` of the section anew gives their intervals.
 3. Lumina, and the tumour within two cells of one: tubules.
 4. The first rule that applies names the pattern: glandular, single-file, solid-cord, solid,
    cord-trabecular, else mixed.  How far the nearest other pattern is, is told with it.
@@ -22,6 +23,7 @@ from wsi_pipeline.measure.fine import COARSEST_MPP, fine_labels
 from wsi_pipeline.measure.front import NO_TUMOUR
 from wsi_pipeline.measure.nests import Nests, find_nests
 from wsi_pipeline.measure.plane import SectionPlane
+from wsi_pipeline.measure.squares import draw_shares, place_blocks
 from wsi_pipeline.measure.width import local_thickness_px
 from wsi_pipeline.values import Measurement
 
@@ -85,11 +87,16 @@ def measure_architecture(plane: SectionPlane) -> dict[str, Measurement]:
         return {n: Measurement.not_assessable(u, reason) for n, u in ARCHITECTURE_UNITS.items()}
     nests = find_nests(fine_labels(plane, TUMOUR))
     width_um = local_thickness_px(nests.filled)[nests.filled] * np.float32(nests.mpp)
-    shares = _shares(nests, width_um)
+    parts = _parts(nests, width_um)
+    shares = {name: float(part.mean()) for name, part in parts.items()}
+    spread = draw_shares(parts, place_blocks(nests.filled, nests.mpp))
     low, middle, high = (float(x) for x in np.percentile(width_um, (25, 50, 75)))
     return {
         **name_pattern(shares),
-        **{name: Measurement(share, "1") for name, share in shares.items()},
+        **{
+            name: Measurement(share, "1", interval=spread.get(name))
+            for name, share in shares.items()
+        },
         "tumour_width_median_um": Measurement(middle, "µm", interval=(low, high)),
         **_measure_nests(nests, tissue_mm2=plane.tissue_um2 / 1e6),
     }
@@ -149,16 +156,14 @@ def _without_tumour() -> dict[str, Measurement]:
     }
 
 
-def _shares(nests: Nests, width_um: NDArray[np.float32]) -> dict[str, float]:
-    """Shares of the tumour's area, lumina included, by width; and of lumina and tubules."""
+def _parts(nests: Nests, width_um: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
+    """Which of the tumour's pixels, lumina included, have which width or are lumen or tubule."""
     bounds = (SINGLE_UM, CORD_UM, TRABECULA_UM)
     is_nest = nests.areas_um2[nests.ids[nests.filled] - 1] >= MIN_NEST_UM2
-    counts = np.bincount(np.searchsorted(bounds, width_um * is_nest, side="right"), minlength=4)
-    spaces = (np.count_nonzero(nests.lumen), np.count_nonzero(_tubules(nests)))
-    parts = (*counts, *spaces)
-    return {
-        name: float(part / width_um.size) for name, part in zip(SHARE_UNITS, parts, strict=True)
-    }
+    kind = np.searchsorted(bounds, width_um * is_nest, side="right")
+    spaces = (nests.lumen[nests.filled], _tubules(nests)[nests.filled])
+    parts = (*(kind == number for number in range(4)), *spaces)
+    return dict(zip(SHARE_UNITS, parts, strict=True))
 
 
 def _tubules(nests: Nests) -> NDArray[np.bool_]:

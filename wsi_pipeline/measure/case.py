@@ -13,10 +13,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wsi_pipeline.measure import thickness
-from wsi_pipeline.measure.architecture import BORDERLINE, PATTERN_LIMITS, SHARE_UNITS
+from wsi_pipeline.measure.architecture import (
+    BORDERLINE,
+    PATTERN_LIMITS,
+    SHARE_UNITS,
+    name_pattern,
+)
 from wsi_pipeline.measure.calls import Call, CaseSlide, Evidence, Limit
 from wsi_pipeline.measure.pooled_grade import call_grade, pooled_interval
 from wsi_pipeline.measure.results import SectionMeasurements
@@ -40,7 +45,9 @@ _DEPTH_VALUES = (
     "invasion_level",
     "dermal_thickness_median_um",
 )
-_GREATEST = ("relative_depth_max", "depth_max_um")
+_GREATEST = ("relative_depth_max", "depth_max_um", "full_thickness_run_um")
+# Means over sections; sections are independent samples of the tumour.
+_MEANS = ("full_thickness_fraction", "full_thickness_tumour_fraction", *SHARE_UNITS)
 _PATTERN_VALUES = (*SHARE_UNITS, "architecture_margin", "architecture_next", "nest_total_area_mm2")
 
 
@@ -126,30 +133,18 @@ def _call_depth(case: _Case) -> Call:
 
 
 def _open_ranks(section: SectionMeasurements) -> tuple[int, int]:
-    """Least and greatest rank of a section's call within the interval of its full thickness.
-
-    Notes
-    -----
-    Run and share of the lesion go up and down with the full-thickness fraction.  Where that is
-    nothing, its upper end counts as one run.
-    """
+    """Least and greatest rank of a section's call at the ends of its intervals."""
     values = section.values
-    fraction = values["full_thickness_fraction"]
     own = CALLS.index(str(values[_DEPTH].value))
-    run_um, share = (
-        _number(values[name])
-        for name in ("full_thickness_run_um", "full_thickness_tumour_fraction")
+    run, share = (
+        values[name] for name in ("full_thickness_run_um", "full_thickness_tumour_fraction")
     )
-    if own == 0 or fraction.interval is None or run_um is None or share is None:
+    if own == 0 or run.interval is None or share.interval is None:
         return own, own
-    now, (low, high) = _number(fraction) or 0.0, fraction.interval
-    if now > 0:
-        ends = [(run_um * end / now, share * end / now) for end in (low, high)]
-    else:
-        length_um = 1e3 * high * (_number(values["assessable_length_mm"]) or 0.0)
-        extent_um = 1e3 * (_number(values["lateral_extent_mm"]) or 0.0)
-        ends = [(length_um, length_um / extent_um if extent_um else 0.0)]
-    ranks = [CALLS.index(thickness.call_of(run, part, has_tumour=True)) for run, part in ends]
+    ranks = [
+        CALLS.index(thickness.call_of(run_um, part, has_tumour=True))
+        for run_um, part in zip(run.interval, share.interval, strict=True)
+    ]
     return min(own, *ranks), max(own, *ranks)
 
 
@@ -159,11 +154,19 @@ def _call_pattern(case: _Case) -> Call:
     evidence = (*_pooled(case, _PATTERN_VALUES), *_single(case, _PATTERN))
     if value.value is None:
         return Call(value, (), evidence, limits=_pattern_limits())
-    margin = _number(case.values["architecture_margin"])
-    words = [str(value.value)]
+    words = _open_patterns({item.name: item.value for item in evidence})
+    return Call(value, words, evidence, _others(case, _PATTERN), _pattern_limits())
+
+
+def _open_patterns(values: Mapping[str, Measurement]) -> tuple[str, ...]:
+    """The pattern, those at either end of the interval of one share, and one that is near."""
+    shares = {name: _number(values[name]) or 0.0 for name in SHARE_UNITS}
+    changed = [{**shares, name: end} for name in SHARE_UNITS for end in values[name].interval or ()]
+    words = [str(name_pattern(each)[_PATTERN].value) for each in (shares, *changed)]
+    margin = _number(values["architecture_margin"])
     if margin is not None and margin < BORDERLINE:
-        words.append(str(case.values["architecture_next"].value))
-    return Call(value, tuple(words), evidence, _others(case, _PATTERN), _pattern_limits())
+        words.append(str(values["architecture_next"].value))
+    return tuple(dict.fromkeys(words))
 
 
 def _pooled(case: _Case, names: Sequence[str]) -> list[Evidence]:
@@ -188,7 +191,7 @@ def _with_interval(
     parts = [section.values[name] for section in sections]
     if name in _GREATEST:
         interval = max(parts, key=lambda part: _number(part) or 0.0).interval
-    elif name == "full_thickness_fraction" or name in SHARE_UNITS:
+    elif name in _MEANS:
         interval = pooled_interval(value.value, parts, weights=weights_of(name, sections))
     else:
         interval = None
@@ -218,6 +221,8 @@ def _depth_limits() -> tuple[Limit, ...]:
     """Thresholds of the depth call, and of the columns it rests on."""
     run, full, focal = "longest full-thickness run", CALLS[3], CALLS[2]
     column = "full-thickness column"
+    span = f"{thickness.MAX_TOP:.0%} to {thickness.MOST_TOP:.0%} of the dermis"
+    top = f"depth of its first tumour, limited to {span},"
     return (
         Limit(full, run, "at least", thickness.RUN_UM, "µm"),
         Limit(
@@ -229,9 +234,11 @@ def _depth_limits() -> tuple[Limit, ...]:
         ),
         Limit(focal, run, "at least", thickness.FOCAL_RUN_UM, "µm"),
         Limit(column, "cover", "at least", thickness.MIN_COVER, "1"),
-        Limit(column, "last tumour", "at least", 1 - thickness.MAX_BOTTOM, "1"),
+        Limit(
+            column, "relative depth of its last tumour", "at least", 1 - thickness.MAX_BOTTOM, "1"
+        ),
         Limit(column, "widest gap", "at most", thickness.MAX_GAP, "1"),
-        Limit(column, "first tumour", "at most", thickness.MAX_TOP_UM, "µm"),
+        Limit(column, top, "at most", thickness.MAX_TOP_UM, "µm"),
     )
 
 

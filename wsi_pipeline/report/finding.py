@@ -42,8 +42,8 @@ _OTHER_KINDS = ("melanom", "sarcom", "lymphom", "leuk", "blastom", "gliom", "mes
 
 _DEPTH_RULE = (
     "The most infiltrative of the vertical sections that can be assessed decides; horizontal "
-    "sections have no say. Borderline, where the call changes as run and share follow the interval "
-    "of the full-thickness fraction."
+    "sections have no say. Borderline, where the call is another one at an end of the intervals of "
+    "run and fraction."
 )
 _TUMOUR_RULE = (
     "Tumour is what was segmented as tumour. Its kind and origin are not computed: “carcinoma” "
@@ -51,7 +51,8 @@ _TUMOUR_RULE = (
 )
 _PATTERN_RULE = (
     "Shares of the tumour by its width, pooled over all sections by area of tumour; the first "
-    "pattern whose limits are all met, else mixed. Borderline, where a margin is below 0.2."
+    "pattern whose limits are all met, else mixed. Borderline, where the name is another one at an "
+    "end of the interval of a share, or the margin is below 0.2."
 )
 _GRADE_RULE = (
     "Mean area of the nuclear profiles in tumour and its coefficient of variation, pooled over "
@@ -101,6 +102,11 @@ class Phrase:
     conflicts: tuple[str, ...]
     raw_limits: tuple[Raw, ...]
     raw_conflicts: tuple[Raw, ...]
+
+    @property
+    def shown(self) -> tuple[EvidenceLine, ...]:
+        """What the page prints: absent values only where a slide or section says why."""
+        return tuple(line for line in self.evidence if line.reading.is_present or line.sources)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary for a JSON file."""
