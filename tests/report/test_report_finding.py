@@ -197,6 +197,16 @@ def test_the_data_hold_every_phrase_and_its_evidence() -> None:
     assert "research use only" in raw["use"]
 
 
+def test_only_a_learnt_model_on_a_measured_slide_makes_a_finding(
+    make_case: Make, make_slide: Make
+) -> None:
+    learnt = make_slide(model={"id": "unet", "is_baseline": False})
+    for slides, is_finding in (((learnt,), True), ((learnt, make_slide()), False), ((), False)):
+        found = compose_finding(make_case(calls=calls_of(), slides=slides))
+        assert found is not None
+        assert found.is_finding is is_finding
+
+
 def test_the_page_begins_with_the_sentence_and_its_evidence(
     make_case: Make, make_slide: Make, read_page: Make
 ) -> None:

@@ -129,6 +129,8 @@ class Finding:
     ----------
     phrases
         Its parts, in order.
+    is_finding
+        Whether there is a measured slide, and a learnt model segmented all of them.
     baseline_notice
         That a baseline made it and it is no finding; "" where a learnt model did.
     caveats
@@ -136,6 +138,7 @@ class Finding:
     """
 
     phrases: tuple[Phrase, ...]
+    is_finding: bool
     baseline_notice: str
     caveats: tuple[str, ...]
 
@@ -154,7 +157,7 @@ class Finding:
         return {
             "text": self.text,
             "use": USE,
-            "is_finding": not self.baseline_notice,
+            "is_finding": self.is_finding,
             "baseline_notice": self.baseline_notice,
             "caveats": list(self.caveats),
             "parts": [phrase.to_json() for phrase in self.phrases],
@@ -174,7 +177,8 @@ def compose_finding(case: CaseReport) -> Finding | None:
         return None
     is_present = case.calls["tumour"]["value"] == "present"
     phrases = _of_tumour(case.calls, case.primary_site) if is_present else _of_none(case.calls)
-    return Finding(phrases, _baseline_notice(case.slides), _caveats(case))
+    notice = _baseline_notice(case.slides)
+    return Finding(phrases, bool(case.slides) and not notice, notice, _caveats(case))
 
 
 def _of_tumour(calls: Calls, primary_site: str) -> tuple[Phrase, ...]:
