@@ -68,6 +68,16 @@ def test_the_data_hold_every_slide_of_the_case(page: Path, measurements: Path) -
     assert raw["provenance"]["created"].startswith("20")
 
 
+def test_the_sentence_of_the_case_stands_in_data_and_page(page: Path) -> None:
+    finding = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["finding"]
+    assert finding["text"] == " ".join(part["phrase"] for part in finding["parts"])
+    assert not finding["is_finding"]  # the colour baseline
+    assert "Slide bad could not be measured and has no say." in finding["caveats"]
+    assert "nuclei were not looked for" in finding["text"]
+    text = page.read_text(encoding="utf-8")
+    assert text.index("Not a finding.") < text.index("Slides of this case")
+
+
 def test_a_failure_is_named_with_its_reason_and_its_log(page: Path) -> None:
     failures = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["failures"]
     bad, never = failures

@@ -12,20 +12,34 @@
 6. `section`, `rollup`, `slide`: from pixels to a slide's values and flags; `results`
    holds them.
 
-6. `nuclear_grade`: what a table of the tumour's nuclei says; it needs no labels.
+7. `nuclear_grade`: what a table of the tumour's nuclei says; it needs no labels.
+8. `case` and `pooled_grade`: from sections and slides to the `calls` of a case.
 
 docs/measurements.md defines every number.
 """
 
+from wsi_pipeline.measure.calls import Call, CaseSlide, Evidence, Limit
+from wsi_pipeline.measure.case import call_case
 from wsi_pipeline.measure.nuclear_grade import absent_nuclei, measure_nuclei
-from wsi_pipeline.measure.results import Curves, SectionMeasurements, SlideMeasurements
+from wsi_pipeline.measure.results import (
+    Curves,
+    SectionMeasurements,
+    SlideMeasurements,
+    read_values,
+)
 from wsi_pipeline.measure.slide import measure_slide
 
 __all__ = [
+    "Call",
+    "CaseSlide",
     "Curves",
+    "Evidence",
+    "Limit",
     "SectionMeasurements",
     "SlideMeasurements",
     "absent_nuclei",
+    "call_case",
     "measure_nuclei",
     "measure_slide",
+    "read_values",
 ]

@@ -1,7 +1,8 @@
 """In which pattern does the tumour grow?
 
 1. Every place of the tumour has a width, the local thickness; a cell is up to 18 µm wide.
-2. Shares of the tumour's area by width: single cells and files, cords, trabeculae, solid.
+2. Shares of the tumour's area by width: single cells and files, cords, trabeculae, solid; drawing
+   `squares` of the section anew gives their intervals.
 3. Lumina, and the tumour within two cells of one: tubules.
 4. The first rule that applies names the pattern: glandular, single-file, solid-cord, solid,
    cord-trabecular, else mixed.  How far the nearest other pattern is, is told with it.
@@ -22,6 +23,7 @@ from wsi_pipeline.measure.fine import COARSEST_MPP, fine_labels
 from wsi_pipeline.measure.front import NO_TUMOUR
 from wsi_pipeline.measure.nests import Nests, find_nests
 from wsi_pipeline.measure.plane import SectionPlane
+from wsi_pipeline.measure.squares import draw_shares, place_blocks
 from wsi_pipeline.measure.width import local_thickness_px
 from wsi_pipeline.values import Measurement
 
@@ -62,6 +64,15 @@ _MAX_CUT = 0.05
 BORDERLINE = 0.2
 """Margin below which a pattern is flagged: a twentieth of the tumour at a limit of a quarter."""
 
+PATTERN_LIMITS: dict[str, dict[str, float]] = {
+    "glandular": {"tubules": 0.1},
+    "single-file": {"single cells and files": 0.5},
+    "solid-cord": {"solid growth": 0.25, "cords and trabeculae": 0.25},
+    "solid": {"solid growth": 0.6},
+    "cord-trabecular": {"cords and trabeculae": 0.5},
+}
+"""Least shares of the tumour's area that make each pattern; the first that applies is its name."""
+
 Shares = Mapping[str, float]
 
 
@@ -76,11 +87,16 @@ def measure_architecture(plane: SectionPlane) -> dict[str, Measurement]:
         return {n: Measurement.not_assessable(u, reason) for n, u in ARCHITECTURE_UNITS.items()}
     nests = find_nests(fine_labels(plane, TUMOUR))
     width_um = local_thickness_px(nests.filled)[nests.filled] * np.float32(nests.mpp)
-    shares = _shares(nests, width_um)
+    parts = _parts(nests, width_um)
+    shares = {name: float(part.mean()) for name, part in parts.items()}
+    spread = draw_shares(parts, place_blocks(nests.filled, nests.mpp))
     low, middle, high = (float(x) for x in np.percentile(width_um, (25, 50, 75)))
     return {
         **name_pattern(shares),
-        **{name: Measurement(share, "1") for name, share in shares.items()},
+        **{
+            name: Measurement(share, "1", interval=spread.get(name))
+            for name, share in shares.items()
+        },
         "tumour_width_median_um": Measurement(middle, "µm", interval=(low, high)),
         **_measure_nests(nests, tissue_mm2=plane.tissue_um2 / 1e6),
     }
@@ -118,16 +134,17 @@ def name_pattern(shares: Shares) -> dict[str, Measurement]:
 
 def _slack(shares: Shares) -> dict[str, float]:
     """Distance of each rule to its limit, in limits; at least 0 where the rule applies."""
-    single, solid = shares["single_file_fraction"], shares["solid_fraction"]
-    bands = shares["cord_fraction"] + shares["trabecula_fraction"]
-    return {
-        "glandular": shares["tubule_fraction"] / 0.1 - 1,
-        "single-file": single / 0.5 - 1,
-        "solid-cord": min(solid, bands) / 0.25 - 1,
-        "solid": solid / 0.6 - 1,
-        "cord-trabecular": bands / 0.5 - 1,
-        "mixed": math.inf,
+    parts = {
+        "tubules": shares["tubule_fraction"],
+        "single cells and files": shares["single_file_fraction"],
+        "cords and trabeculae": shares["cord_fraction"] + shares["trabecula_fraction"],
+        "solid growth": shares["solid_fraction"],
     }
+    slack = {
+        word: min(parts[part] / limit - 1 for part, limit in limits.items())
+        for word, limits in PATTERN_LIMITS.items()
+    }
+    return slack | {"mixed": math.inf}
 
 
 def _without_tumour() -> dict[str, Measurement]:
@@ -139,16 +156,14 @@ def _without_tumour() -> dict[str, Measurement]:
     }
 
 
-def _shares(nests: Nests, width_um: NDArray[np.float32]) -> dict[str, float]:
-    """Shares of the tumour's area, lumina included, by width; and of lumina and tubules."""
+def _parts(nests: Nests, width_um: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
+    """Which of the tumour's pixels, lumina included, have which width or are lumen or tubule."""
     bounds = (SINGLE_UM, CORD_UM, TRABECULA_UM)
     is_nest = nests.areas_um2[nests.ids[nests.filled] - 1] >= MIN_NEST_UM2
-    counts = np.bincount(np.searchsorted(bounds, width_um * is_nest, side="right"), minlength=4)
-    spaces = (np.count_nonzero(nests.lumen), np.count_nonzero(_tubules(nests)))
-    parts = (*counts, *spaces)
-    return {
-        name: float(part / width_um.size) for name, part in zip(SHARE_UNITS, parts, strict=True)
-    }
+    kind = np.searchsorted(bounds, width_um * is_nest, side="right")
+    spaces = (nests.lumen[nests.filled], _tubules(nests)[nests.filled])
+    parts = (*(kind == number for number in range(4)), *spaces)
+    return dict(zip(SHARE_UNITS, parts, strict=True))
 
 
 def _tubules(nests: Nests) -> NDArray[np.bool_]:

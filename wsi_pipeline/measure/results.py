@@ -1,7 +1,8 @@
 """What has been found out about a section, and about its slide?
 
 1. `Curves` are the two junctions as they lie on the glass.
-2. `SectionMeasurements` are the numbers of one piece of tissue.
+2. `SectionMeasurements` are the numbers of one piece of tissue; they can be read again from
+   the file in which they were written, without the curves.
 3. `SlideMeasurements` are the numbers of a slide, its sections and its quality flags.
 """
 
@@ -51,6 +52,23 @@ def _rows(points_um: NDArray[np.float64]) -> list[list[float] | None]:
     ]
 
 
+def read_values(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Measurement]:
+    """Measurements by name from plain data as `Measurement.to_json` wrote them."""
+    return {name: _read_value(entry) for name, entry in raw.items()}
+
+
+def _read_value(raw: Mapping[str, Any]) -> Measurement:
+    """One measurement; JSON knows no tuples."""
+    value, interval = raw["value"], raw.get("interval")
+    return Measurement(
+        tuple(value) if isinstance(value, list) else value,
+        raw["unit"],
+        raw["status"],
+        raw["reason"],
+        (interval[0], interval[1]) if interval else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SectionMeasurements:
     """What one connected piece of tissue shows.
@@ -71,6 +89,13 @@ class SectionMeasurements:
     box_um: tuple[float, float, float, float]
     values: Mapping[str, Measurement]
     curves: Curves | None
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> SectionMeasurements:
+        """Numbers of a section as `to_json` wrote them; curves are left out."""
+        top, left, bottom, right = raw["box_um"]
+        values = read_values(raw["values"])
+        return cls(raw["section_id"], (top, left, bottom, right), values, curves=None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary for a JSON file."""

@@ -176,7 +176,7 @@ def _combined(
         return max(_number(value) for value in values), None
     if name not in _WEIGHTS:
         return sum(_number(value) for value in values), None
-    return _mean(name, values, weights=_weights(name, sections)), None  # quartiles do not average
+    return _mean(name, values, weights=weights_of(name, sections)), None  # quartiles do not average
 
 
 def _word(name: str, words: set[str]) -> str:
@@ -186,8 +186,8 @@ def _word(name: str, words: set[str]) -> str:
     return words.pop() if len(words) == 1 else "mixed"
 
 
-def _weights(name: str, sections: Sections) -> Weights:
-    """Weight of each section, adding up to one; equal where all would be nothing."""
+def weights_of(name: str, sections: Sections) -> Weights:
+    """Weight of each section in a mean, adding up to one; equal where all would be nothing."""
     raw = []
     for section in sections:
         weight = 1.0

@@ -28,7 +28,13 @@ from wsi_pipeline.measure.grenz import grenz_um, junction_depth_um
 from wsi_pipeline.measure.infiltration import DEPTH_PERCENTILE
 from wsi_pipeline.measure.line import Line
 from wsi_pipeline.measure.plane import SectionPlane, block_share
-from wsi_pipeline.measure.thickness import MIN_COVER, extent_of, is_full, judged
+from wsi_pipeline.measure.thickness import (
+    MIN_COVER,
+    TUMOUR_COVER,
+    extent_of,
+    is_full,
+    judged,
+)
 from wsi_pipeline.values import Measurement
 
 HEADLINES = (
@@ -36,9 +42,11 @@ HEADLINES = (
     "relative_depth_max",
     "depth_max_um",
     "full_thickness_fraction",
+    "full_thickness_tumour_fraction",
+    "full_thickness_run_um",
     "grenz_median_um",
 )
-"""Values that get such an interval."""
+"""Values that get such an interval; a longest run is not drawn anew, as pieces of it have none."""
 THRESHOLDS = (0.3, 0.7)
 """Probabilities of tumour at which the mask is drawn once too large and once too small."""
 _BLOCK_UM = 250.0
@@ -155,11 +163,15 @@ def sampling_spread(
     paths = columns.paths
     valid = judged(columns)
     full = is_full(columns, extent_of(columns, columns.near_tumour), MIN_COVER)
+    holds = valid & (extent_of(columns, columns.tumour).cover > TUMOUR_COVER)
     at = blocks[paths.point]
     drawn = {
         "infiltration_fraction": _shares(draws, dermis),
         "full_thickness_fraction": _shares(
             draws, _Pieces(at[valid], (paths.width_um * full)[valid], paths.width_um[valid])
+        ),
+        "full_thickness_tumour_fraction": _shares(
+            draws, _Pieces(at[holds], (paths.width_um * full)[holds], paths.width_um[holds])
         ),
         "grenz_median_um": _percentiles(
             draws, _Pieces(at[seen], zone_um[seen], paths.width_um[seen]), 50.0

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -122,6 +122,9 @@ class CaseReport:
         Every slide of the case is in one of the two.
     provenance
         What the page was made from and with.
+    calls
+        What the slides say together, as plain data (`wsi_pipeline.measure.calls.Call` by name);
+        empty where nothing was concluded.
     """
 
     case_id: str
@@ -129,6 +132,7 @@ class CaseReport:
     slides: tuple[SlideReport, ...]
     failures: tuple[SlideFailure, ...]
     provenance: Mapping[str, Any]
+    calls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

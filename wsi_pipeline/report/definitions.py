@@ -282,10 +282,17 @@ DEFINITIONS: dict[str, Definition] = {
         "1 small, 2 intermediate, 3 large or varied nuclei in tumour, by fixed limits of their "
         "mean area; not a histological grade.",
     ),
+    "nuclei_measured": Definition(
+        "Nuclei measured",
+        "Nuclear profiles in tumour that the grade rests on; small, cut and ragged ones left out.",
+    ),
     "nuclear_area_mean_um2": Definition(
         "Nuclear area, mean",
         "Mean area of nuclear profiles in tumour, with the 90\u202f% interval over squares of the "
         "section.",
+    ),
+    "nuclear_area_sd_um2": Definition(
+        "Nuclear area, spread", "Standard deviation of those areas, with its 90\u202f% interval."
     ),
     "nuclear_area_cv": Definition(
         "Nuclear area, variation",

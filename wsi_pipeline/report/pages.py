@@ -24,6 +24,7 @@ from markupsafe import Markup
 from wsi_pipeline.classes import TISSUE_CLASSES
 from wsi_pipeline.report.contents import CaseReport, CohortRow
 from wsi_pipeline.report.definitions import FLAG_TEXTS, GLANCE, definition_of
+from wsi_pipeline.report.finding import compose_finding
 from wsi_pipeline.report.views import flatten_facts, view_slide
 from wsi_pipeline.report.wording import Reading, read_entry, stage_in_words
 
@@ -74,6 +75,7 @@ def render_case(case: CaseReport) -> str:
     slides = [view_slide(slide) for slide in case.slides]
     return environment.get_template("case.html").render(
         case=case,
+        finding=compose_finding(case),
         slides=slides,
         baseline_count=sum(slide.is_baseline for slide in slides),
         facts=flatten_facts(case.provenance),

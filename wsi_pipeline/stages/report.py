@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_pipeline.config import parse_config
 from wsi_pipeline.errors import StoreError, WsiPipelineError
 from wsi_pipeline.geometry import Grid
+from wsi_pipeline.measure import CaseSlide, SectionMeasurements, call_case, read_values
 from wsi_pipeline.report import (
     CaseReport,
     CohortRow,
     SlideFailure,
     SlideReport,
     cohort_csv,
+    compose_finding,
     render_case,
     render_cohort,
 )
@@ -86,22 +89,32 @@ def report_case(
         Number of slides that failed.
     """
     results = [_read_or_fail(slide, beside=html.parent) for slide in slides]
-    done = tuple(result for result in results if isinstance(result, SlideReport))
-    failed = tuple(result for result in results if isinstance(result, SlideFailure))
-    about = _dated_provenance()
-    write_text(html, render_case(CaseReport(case_id, primary_site, done, failed, about)))
-    write_json(
-        json,
-        {
-            "schema": SCHEMA,
-            "case_id": case_id,
-            "primary_site": primary_site,
-            "slides": [dict(slide.measurements) for slide in done],
-            "failures": [asdict(failure) for failure in failed],
-            "provenance": about,
-        },
+    done = [result for result in results if not isinstance(result, SlideFailure)]
+    case = CaseReport(
+        case_id,
+        primary_site,
+        slides=tuple(slide for slide, _ in done),
+        failures=tuple(result for result in results if isinstance(result, SlideFailure)),
+        provenance=_dated_provenance(),
+        calls={name: call.to_json() for name, call in call_case([own for _, own in done]).items()},
     )
-    return len(failed)
+    write_text(html, render_case(case))
+    write_json(json, _case_data(case))
+    return len(case.failures)
+
+
+def _case_data(case: CaseReport) -> dict[str, Any]:
+    """What ``report.json`` holds."""
+    finding = compose_finding(case)
+    return {
+        "schema": SCHEMA,
+        "case_id": case.case_id,
+        "primary_site": case.primary_site,
+        "finding": None if finding is None else finding.to_json(),
+        "slides": [dict(slide.measurements) for slide in case.slides],
+        "failures": [asdict(failure) for failure in case.failures],
+        "provenance": case.provenance,
+    }
 
 
 def report_cohort(
@@ -143,15 +156,31 @@ def _dated_provenance() -> dict[str, Any]:
     return {**provenance("report", settings={}), "created": now}
 
 
-def _read_or_fail(slide: SlideFolder, *, beside: Path) -> SlideReport | SlideFailure:
-    """What the page shows of a slide; artefacts that do not fit together are a failure too."""
+def _case_slide(slide: SlideReport) -> CaseSlide:
+    """What a slide brings to the roll-up of its case."""
+    numbers = slide.measurements
+    limits = {"grade": numbers["provenance"]["settings"].get("grade", {})}
+    named = {name: raw for name, raw in numbers["values"].items() if name.startswith("nucle")}
+    return CaseSlide(
+        slide.slide_id,
+        tuple(SectionMeasurements.from_json(raw) for raw in numbers["sections"]),
+        read_values(named),
+        parse_config(limits, source=f"the measurements of slide {slide.slide_id}").grade,
+    )
+
+
+def _read_or_fail(
+    slide: SlideFolder, *, beside: Path
+) -> tuple[SlideReport, CaseSlide] | SlideFailure:
+    """What a slide brings to page and case; artefacts that do not fit together are a failure."""
     if not slide.is_measured:
         note = read_failure(slide.failure)
         log = os.path.relpath(note.log, beside) if note.log else ""
         reason = _without_names(note.reason, slide)
         return SlideFailure(slide.declared.slide_id, note.stage, reason, log)
     try:
-        return _read_slide(slide)
+        read = _read_slide(slide)
+        return read, _case_slide(read)
     except WsiPipelineError as fault:
         reason = _without_names(str(fault), slide)
         return SlideFailure(slide.declared.slide_id, "report", reason, "")
