@@ -14,7 +14,7 @@ from wsi_pipeline.segment.scored import ScoredNetwork
 from wsi_pipeline.segment.unet import UNet
 from wsi_pipeline.stages.calibrate import calibrate
 from wsi_pipeline.stages.fields import FIRST_TEST_SEED, VALIDATION_SEED, Field
-from wsi_pipeline.stages.train import draw_batch, train_model
+from wsi_pipeline.stages.train import draw_batch, train_model, validate
 from wsi_pipeline.train.loop import normalised
 
 
@@ -127,3 +127,24 @@ def test_glass_far_from_tissue_has_no_say_in_the_calibration() -> None:
     labels[80:120, 40:80] = 2
     known = calibrate(network, training=[(rgb, labels)], held_out=[(rgb, labels)])
     assert known.pixels == 8 * 8
+
+
+class RimCaller(torch.nn.Module):
+    """Calls white glass background, but where it sees beyond the border dermis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = torch.nn.Conv2d(3, 1, 3, padding=1, bias=False)
+        torch.nn.init.ones_(self.total.weight)
+
+    def forward(self, rgb: torch.Tensor) -> torch.Tensor:
+        missing = 53.0 - self.total(rgb)  # of 3 channels × 9 neighbours × 2
+        zero = torch.zeros_like(missing)
+        return torch.cat([zero, zero - 99.0, missing, *[zero - 99.0] * 5], dim=1)
+
+
+def test_validation_shows_what_lies_beyond_the_border() -> None:
+    glass = Field(np.full((32, 48, 3), 255, np.uint8), np.zeros((32, 48), np.uint8))
+    blind = validate([glass], RimCaller(), stride_px=16)
+    assert blind < 0.6
+    assert validate([glass], RimCaller(), stride_px=16, margin_px=16) == 1.0

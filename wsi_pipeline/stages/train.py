@@ -74,6 +74,7 @@ def train_model(
         annotated,
         share=settings.annotated_share,
         stride_px=network.stride_px,
+        margin_px=reach_px(network),
     )
     before = judge(network.eval()) if start.base else None
     result = fit(
@@ -125,15 +126,30 @@ def familiar_windows(
         yield rgb[0], labels[0]
 
 
-def validate(fields: Sequence[Field], network: torch.nn.Module, *, stride_px: int) -> float:
-    """Mean Dice over the classes of each held-out phantom, averaged over phantoms."""
+def validate(
+    fields: Sequence[Field], network: torch.nn.Module, *, stride_px: int, margin_px: int = 0
+) -> float:
+    """Mean Dice over the classes of each held-out phantom, averaged over phantoms.
+
+    Parameters
+    ----------
+    fields
+        Phantoms; beyond their border, which is glass, the border goes on for ``margin_px``.
+    network
+        Judged as it will be used: with all the context it sees, which a slide always gives it.
+    stride_px, margin_px
+        Its stride and its reach, whole strides; what lies beyond the reach is zeros to it.
+    """
     device = next(network.parameters()).device
     scores = []
     with torch.inference_mode():
         for field in fields:
             rows, columns = (count // stride_px * stride_px for count in field.labels.shape)
-            rgb = torch.from_numpy(field.rgb[None, :rows, :columns]).to(device)
-            found = network(normalised(rgb)).argmax(dim=1)[0].cpu()
+            around = ((margin_px, margin_px), (margin_px, margin_px), (0, 0))
+            wide = np.pad(field.rgb[:rows, :columns], around, mode="edge")
+            logits = network(normalised(torch.from_numpy(wide[None]).to(device)))
+            inner = logits[0, :, margin_px : margin_px + rows, margin_px : margin_px + columns]
+            found = inner.argmax(dim=0).cpu()
             wanted = torch.from_numpy(field.labels[:rows, :columns])
             scores.append(mean_dice(found, wanted, classes=len(CLASS_NAMES)))
     return float(np.mean(scores))
@@ -146,9 +162,10 @@ def _validate_both(
     *,
     share: float,
     stride_px: int,
+    margin_px: int,
 ) -> float:
     """Score on held-out phantoms and held-out slides, weighted as in training."""
-    score = validate(fields, network, stride_px=stride_px)
+    score = validate(fields, network, stride_px=stride_px, margin_px=margin_px)
     if annotated is None or not annotated.held_out:
         return score
     on_slides = validate_annotated(annotated, network, stride_px=stride_px)
