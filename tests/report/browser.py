@@ -9,8 +9,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ _FLAGS = (
     "--disable-background-networking",
     "--remote-debugging-pipe",
 )
+
+# The browser wants its pipe at 3 and 4, which may be in use here.
+_PLACE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -170,14 +179,18 @@ def browse(profile: Path) -> Iterator[Browser]:
     # theirs: (their reading end, their writing end); mine: (my writing end, my reading end)
     high = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in theirs]
 
-    def place() -> None:
-        for wanted, end in zip((3, 4), high, strict=True):
-            os.dup2(end, wanted)
-
     process = subprocess.Popen(
-        [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}"],
-        preexec_fn=_both(place, os.setsid),
-        pass_fds=(3, 4),
+        [
+            sys.executable,
+            "-c",
+            _PLACE,
+            *map(str, high),
+            CHROMIUM,
+            *_FLAGS,
+            f"--user-data-dir={profile}",
+        ],
+        pass_fds=high,
+        start_new_session=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -191,11 +204,3 @@ def browse(profile: Path) -> Iterator[Browser]:
         process.wait()
         for end in mine:
             os.close(end)
-
-
-def _both(*calls: Callable[[], object]) -> Callable[[], None]:
-    def call() -> None:
-        for one in calls:
-            one()
-
-    return call

@@ -182,7 +182,7 @@ def draw_widths(values: Values) -> Chart | None:
     shares = values.get("tumour_width_profile", {}).get("value")
     if not shares:
         return None
-    step, top = WIDTH / len(shares), _round_up(max(shares))
+    top = _round_up(max(shares))
     most_um = WIDTH_STEP_UM * (len(shares) - 1)
     median = values.get("tumour_width_median_um", {})
     limits = ("files", "cords", "trabeculae")
@@ -202,16 +202,7 @@ def draw_widths(values: Values) -> Chart | None:
             tuple((_scaled(um, most_um + WIDTH_STEP_UM), f"{um:g}") for um in range(0, 241, 40)),
         ),
         down=Axis("share of the tumour, %", _share_ticks(top=top)),
-        bars=tuple(
-            Bar(
-                round(place * step + 0.5, 2),
-                round(HEIGHT * (1 - share / top), 2),
-                round(step - 1, 2),
-                round(HEIGHT * share / top, 2),
-                "body",
-            )
-            for place, share in enumerate(shares)
-        ),
+        bars=_upright(shares, top),
         rules=tuple(
             Rule(_scaled(um, most_um + WIDTH_STEP_UM), f"{word} <\u202f{um:g}", row)
             for row, (word, um) in enumerate(zip(limits, WIDTH_LIMITS_UM, strict=True))
@@ -232,7 +223,7 @@ def draw_nuclei(areas: NuclearAreas | None, values: Values) -> Chart | None:
         return None
     counts = _without_tail(areas.counts)
     is_cut = len(counts) == len(areas.counts)
-    step, top = WIDTH / len(counts), max(counts) * 1.05
+    top = max(counts) * 1.05
     most_um2 = areas.step_um2 * len(counts)
     mean = values.get("nuclear_area_mean_um2", {})
     interval = mean.get("interval")
@@ -257,16 +248,7 @@ def draw_nuclei(areas: NuclearAreas | None, values: Values) -> Chart | None:
         + (" The last bar holds all that are larger." if is_cut else ""),
         across=Axis("area of a profile, µm²", _ticks(most_um2)),
         down=Axis("nuclei", _count_ticks(top)),
-        bars=tuple(
-            Bar(
-                round(place * step + 0.5, 2),
-                round(HEIGHT * (1 - count / top), 2),
-                round(step - 1, 2),
-                round(HEIGHT * count / top, 2),
-                "body",
-            )
-            for place, count in enumerate(counts)
-        ),
+        bars=_upright(counts, top),
         rules=tuple(rules),
         band=(_scaled(interval[0], most_um2), _scaled(interval[1], most_um2)) if interval else None,
         key=(),
@@ -283,7 +265,7 @@ def draw_rings(values: Values, *, title: str) -> Chart | None:
     shares = values.get("radial_profile", {}).get("value")
     if not shares:
         return None
-    step, top = WIDTH / len(shares), _round_up(max(shares))
+    top = _round_up(max(shares))
     rows = tuple(
         (
             f"{100 * place / len(shares):.0f}–{100 * (place + 1) / len(shares):.0f}\u202f%",
@@ -301,21 +283,27 @@ def draw_rings(values: Values, *, title: str) -> Chart | None:
             tuple((_scaled(percent, 100), f"{percent}") for percent in range(0, 101, 20)),
         ),
         down=Axis("tumour share of the ring, %", _share_ticks(top=top)),
-        bars=tuple(
-            Bar(
-                round(place * step + 1, 2),
-                round(HEIGHT * (1 - share / top), 2),
-                round(step - 2, 2),
-                round(HEIGHT * share / top, 2),
-                "body",
-            )
-            for place, share in enumerate(shares)
-        ),
+        bars=_upright(shares, top),
         rules=(),
         band=None,
         key=(),
         heads=("Way from the edge", "Tumour share"),
         rows=rows,
+    )
+
+
+def _upright(values: Sequence[float], top: float) -> tuple[Bar, ...]:
+    """Bars side by side, a unit of the drawing apart."""
+    step = WIDTH / len(values)
+    return tuple(
+        Bar(
+            round(place * step + 0.5, 2),
+            round(HEIGHT * (1 - value / top), 2),
+            round(step - 1, 2),
+            round(HEIGHT * value / top, 2),
+            "body",
+        )
+        for place, value in enumerate(values)
     )
 
 

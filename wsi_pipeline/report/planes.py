@@ -26,9 +26,9 @@ from wsi_pipeline.geometry import Grid
 
 LONGEST_PX = 3072
 """Longer edge of a plane, px: twice a screen; a telephone can still hold it in memory."""
-BUDGET = 1_000_000
+BUDGET = 500_000
 """Characters that one plane may take."""
-_STILL_PX = 1000
+_STILL_PX = 800
 
 Colour = tuple[int, int, int]
 Values = NDArray[np.uint8] | NDArray[np.uint16]
@@ -81,6 +81,8 @@ class ValuePlane:
         One per count from 1 on (``is_named``), or stops from 0 to ``top``.
     top
         Count that has the last colour.
+    bottom
+        Least count that is coloured: below it, the slide would be covered with next to nothing.
     names
         Of the counts from 0 on; () where counts are a quantity.
     """
@@ -94,6 +96,7 @@ class ValuePlane:
     none: int
     colours: tuple[Colour, ...]
     top: int = 0
+    bottom: int = 0
     names: tuple[str, ...] = ()
 
     @property
@@ -118,7 +121,7 @@ def plane_of_classes(labels: NDArray[np.uint8], grid: Grid) -> ValuePlane:
 
 
 def plane_of_probability(stored: NDArray[np.uint8], grid: Grid) -> ValuePlane:
-    """Probability of tumour, as stored: 255 times it; 0 counts as none and is not coloured."""
+    """Probability of tumour, as stored: 255 times it; coloured from 5 % on."""
     return ValuePlane(
         "probability",
         "probability of tumour",
@@ -129,6 +132,7 @@ def plane_of_probability(stored: NDArray[np.uint8], grid: Grid) -> ValuePlane:
         none=0,
         colours=VIRIDIS,
         top=255,
+        bottom=13,
     )
 
 
@@ -215,6 +219,7 @@ def encode_values(plane: ValuePlane, *, budget: int = BUDGET) -> dict[str, Any]:
         "unit": plane.unit,
         "none": plane.none,
         "top": plane.top,
+        "bottom": plane.bottom,
         "names": list(plane.names),
         "colours": [list(colour) for colour in plane.colours],
         "data": data,
@@ -247,7 +252,8 @@ def paint_still(plane: ValuePlane) -> str:
     values, _ = thinned(plane, every)
     place = values.astype(np.int64) - 1 if plane.is_named else values.astype(np.int64) * 254
     place = place if plane.is_named else place // max(plane.top, 1)
-    index = np.where(values == plane.none, 0, 1 + np.clip(place, 0, 254)).astype(np.uint8)
+    is_bare = (values == plane.none) | (values < plane.bottom)
+    index = np.where(is_bare, 0, 1 + np.clip(place, 0, 254)).astype(np.uint8)
     image = Image.fromarray(index)
     image.putpalette((255, 255, 255, *palette_of(plane).ravel().tolist()))
     file = io.BytesIO()

@@ -21,7 +21,7 @@ from PIL import Image
 from wsi_pipeline.geometry import Box, Grid
 
 TILE_PX = 512
-BUDGET = 8_000_000
+BUDGET = 7_000_000
 """Characters that all tiles of a slide may take: of the 15 MB of a page, what the still pictures,
 the planes and the tables leave, with room to spare."""
 _QUALITY = 82

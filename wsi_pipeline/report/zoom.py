@@ -97,7 +97,9 @@ def _key_of(plane: ValuePlane) -> Key:
     entries = tuple(zip(plane.names[1:], colours, strict=True)) if plane.is_named else ()
     most = plane.top * plane.step
     high = f"{most:.0%}" if not plane.unit else f"{most:,.0f}\u202f{plane.unit}"
-    low = f"0\u202f{plane.unit}" if plane.unit else "0%"
+    least = plane.bottom * plane.step
+    low = f"0\u202f{plane.unit}" if plane.unit else f"0% (coloured from {least:.0%} on)"
+    low = low if plane.bottom or plane.unit else "0%"
     return Key(plane.name, plane.title, entries, () if plane.is_named else colours, low, high)
 
 

@@ -38,7 +38,7 @@
     const colours = new Uint32Array(plane.bytes === 2 ? 65536 : 256);
     const bytes = new Uint8Array(colours.buffer);
     for (let count = 0; count < colours.length; count += 1) {
-      const isShown = count !== plane.none && !hidden.has(count)
+      const isShown = count !== plane.none && count >= plane.bottom && !hidden.has(count)
         && (!plane.names.length || (count > 0 && count < plane.names.length));
       if (isShown) bytes.set([...colourOf(plane, count), 255], 4 * count);
     }
