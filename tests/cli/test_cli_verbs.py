@@ -150,7 +150,7 @@ def test_the_verbs_lead_from_a_slide_to_numbers(slides: Path, slide: Path) -> No
     folder = slides / slide.stem
     assert {path.name for path in folder.iterdir()} == {
         *("slide.json", "tiles.json", "tiles.png", "sections.png"),
-        *("segmentation.ome.zarr", "measurements.json"),
+        *("segmentation.ome.zarr", "measurements.json", "depth.zarr"),
     }
     raw = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
     assert raw["slide_id"] == slide.stem

@@ -15,7 +15,12 @@ from wsi_pipeline.geometry import Box, Grid
 from wsi_pipeline.measure import measure_slide
 from wsi_pipeline.measure.architecture import (
     ARCHITECTURE_UNITS,
+    CORD_UM,
     SHARE_UNITS,
+    SINGLE_UM,
+    TRABECULA_UM,
+    WIDTH_STEP_UM,
+    WIDTH_STEPS,
     measure_architecture,
     name_pattern,
 )
@@ -195,7 +200,28 @@ def test_turned_and_finer_labels_show_the_same_pattern() -> None:
         assert {n: turned[n] for n in SHARE_UNITS} == pytest.approx(
             {n: found[n] for n in SHARE_UNITS}
         )
-    assert values_of(labels.repeat(2, axis=0).repeat(2, axis=1), 1.0) == pytest.approx(found)
+    finer = values_of(labels.repeat(2, axis=0).repeat(2, axis=1), 1.0)
+    profiles = finer.pop("tumour_width_profile"), found.pop("tumour_width_profile")
+    assert profiles[0] == pytest.approx(profiles[1])
+    assert finer == pytest.approx(found)
+
+
+def test_shares_by_width_are_those_of_the_pattern() -> None:
+    labels = dermis()
+    strips(labels, 15, rows=slice(60, 300))
+    disc(labels, 450, 300, 100, TUMOUR)
+    found = values_of(labels)
+    shares = found["tumour_width_profile"]
+    assert len(shares) == WIDTH_STEPS
+    assert sum(shares) == pytest.approx(1)
+    edges = [place * WIDTH_STEP_UM for place in range(WIDTH_STEPS)]
+    for name, low, high in (
+        ("cord_fraction", SINGLE_UM, CORD_UM),
+        ("trabecula_fraction", CORD_UM, TRABECULA_UM),
+        ("solid_fraction", TRABECULA_UM, 1e9),
+    ):
+        own = sum(share for edge, share in zip(edges, shares, strict=True) if low <= edge < high)
+        assert own == pytest.approx(found[name], abs=1e-6)
 
 
 def test_without_tumour_there_is_neither_pattern_nor_width() -> None:

@@ -5,21 +5,26 @@ import csv
 import io
 import json
 import re
+import zlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from wsi_pipeline.classes import TUMOUR
 from wsi_pipeline.slide import Slide
 from wsi_pipeline.stages.artefacts import read_json, write_json
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import FailureNote, write_failure
+from wsi_pipeline.stages.inspect import SlideRecord
+from wsi_pipeline.stages.measure import read_depth
 from wsi_pipeline.stages.report import SCHEMA, SlideFolder, report_case, report_cohort
 from wsi_pipeline.stages.tile import TiledSlide
-from wsi_pipeline.store import Segmentation
+from wsi_pipeline.store import PROBABILITIES, Segmentation
 
 SAID = "slide 'MEIER_bad.svs' is cut short: copy it again"
 REASON = "slide 'bad' is cut short: copy it again"
@@ -96,9 +101,55 @@ def test_the_page_names_every_slide(page: Path) -> None:
 
 
 def test_the_page_needs_no_other_file(page: Path) -> None:
-    addresses = re.findall(r'(?:href|src)="([^"]*)"', page.read_text(encoding="utf-8"))
+    # What the scripts do is seen in a browser, which asks for nothing either.
+    text = re.sub(r"<script.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', text)
     assert addresses
     assert all(address.startswith(("#", "data:")) for address in addresses)
+
+
+def test_the_page_holds_what_is_stored(
+    page: Path, segmentation: Path, slide_folder: Path, record: SlideRecord
+) -> None:
+    found = re.search(
+        r'id="zoom-data-1">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert found
+    raw = json.loads(found[1])
+    planes = {plane["name"]: plane for plane in raw["planes"]}
+    store = Segmentation(segmentation)
+    assert raw["image"]["grid"] == store.grid.to_json()
+    assert raw["image"]["shapes"][-1] == list(store.grid.shape)
+    stored = store.array(PROBABILITIES)[TUMOUR]
+    np.testing.assert_array_equal(unpacked(planes["classes"]), store.read_labels())
+    np.testing.assert_array_equal(unpacked(planes["probability"]), stored)
+    depth = read_depth(slide_folder / "depth.zarr", record)
+    assert depth is not None
+    shown = unpacked(planes["depth"]).astype(float)
+    np.testing.assert_array_equal(shown == 65535, np.isnan(depth.depth_um))
+    known = np.isfinite(depth.depth_um)
+    np.testing.assert_allclose(shown[known], depth.depth_um[known], atol=0.51)
+    assert planes["depth"]["mpp"] == depth.grid.mpp
+
+
+def unpacked(plane: dict[str, Any]) -> np.ndarray:
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(plane["data"])), f"<u{plane['bytes']}")
+    return np.add.accumulate(steps.reshape(plane["shape"]), axis=0, dtype=steps.dtype)
+
+
+def test_numbers_without_depth_maps_are_a_failure(
+    slide_folder: Path, measurements: Path, tmp_path: Path
+) -> None:
+    """As earlier versions left them."""
+    (tmp_path / "p1").mkdir()
+    for path in slide_folder.iterdir():
+        if path.name != "depth.zarr":
+            (tmp_path / "p1" / path.name).symlink_to(path)
+    html = tmp_path / "report.html"
+    slides = [folder_of("p1", tmp_path / "p1")]
+    assert report_case("c", slides, primary_site="", html=html, json=html.with_suffix(".json")) == 1
+    (failure,) = read_json(html.with_suffix(".json"), made_by="report")["failures"]
+    assert "run 'wsi-pipeline measure' again" in failure["reason"]
 
 
 def test_what_was_not_computed_is_shown_as_glass(

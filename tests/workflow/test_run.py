@@ -86,6 +86,7 @@ def test_every_promised_file_is_there(mixed: Path) -> None:
             "segmentation.ome.zarr",
             "nuclei.parquet",
             "measurements.json",
+            "depth.zarr",
             "annotations.geojson.gz",
         }
     for case in ("one", "two", "three", "four"):

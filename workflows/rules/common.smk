@@ -73,6 +73,7 @@ def is_measured(slide_id):
         "segmentation.ome.zarr",
         "nuclei.parquet",
         "measurements.json",
+        "depth.zarr",
     )
     has_failed = artefact(slide_id, "failure.json").exists()
     return not has_failed and all(artefact(slide_id, part).exists() for part in parts)

@@ -6,7 +6,9 @@ rule report_case:
         records=measured_inputs("slide.json"),
         tiles=measured_inputs("tiles.json"),
         segmentations=measured_inputs("segmentation.ome.zarr"),
+        nuclei=measured_inputs("nuclei.parquet"),
         measurements=measured_inputs("measurements.json"),
+        depths=measured_inputs("depth.zarr"),
         failures=failure_notes,
     output:
         html=report(

@@ -95,6 +95,7 @@ rule measure:
         nuclei=SLIDE / "nuclei.parquet",
     output:
         measurements=SLIDE / "measurements.json",
+        depth=directory(SLIDE / "depth.zarr"),
     log:
         LOGS / "measure" / "{slide_id}.log",
     conda:

@@ -13,16 +13,20 @@
    holds them.
 
 7. `nuclear_grade`: what a table of the tumour's nuclei says; it needs no labels.
-8. `case` and `pooled_grade`: from sections and slides to the `calls` of a case.
+8. `depth_plane` and `grade_map`: what of it can be laid over the slide as a picture.
+9. `case` and `pooled_grade`: from sections and slides to the `calls` of a case.
 
 docs/measurements.md defines every number.
 """
 
 from wsi_pipeline.measure.calls import Call, CaseSlide, Evidence, Limit
 from wsi_pipeline.measure.case import call_case
+from wsi_pipeline.measure.depth_plane import join_depths
+from wsi_pipeline.measure.grade_map import AREA_STEP_UM2, GradeMap, map_grades
 from wsi_pipeline.measure.nuclear_grade import absent_nuclei, measure_nuclei
 from wsi_pipeline.measure.results import (
     Curves,
+    DepthPlane,
     SectionMeasurements,
     SlideMeasurements,
     read_values,
@@ -30,15 +34,20 @@ from wsi_pipeline.measure.results import (
 from wsi_pipeline.measure.slide import measure_slide
 
 __all__ = [
+    "AREA_STEP_UM2",
     "Call",
     "CaseSlide",
     "Curves",
+    "DepthPlane",
     "Evidence",
+    "GradeMap",
     "Limit",
     "SectionMeasurements",
     "SlideMeasurements",
     "absent_nuclei",
     "call_case",
+    "join_depths",
+    "map_grades",
     "measure_nuclei",
     "measure_slide",
     "read_values",

@@ -42,6 +42,7 @@ PATTERN_UNITS: dict[str, str] = {
 }
 NEST_UNITS: dict[str, str] = {
     "tumour_width_median_um": "µm",
+    "tumour_width_profile": "1",
     "nest_total_area_mm2": "mm²",
     "nest_count": "1",
     "nests_per_mm2": "1/mm²",
@@ -61,6 +62,8 @@ MIN_NEST_UM2 = 500.0
 # More nests than this cut off at the glass make their median size a lower bound.
 _MAX_CUT = 0.05
 
+WIDTH_STEP_UM, WIDTH_STEPS = 6.0, 41
+"""Steps of the distribution of widths: the limits of files, cords and trabeculae are multiples."""
 BORDERLINE = 0.2
 """Margin below which a pattern is flagged: a twentieth of the tumour at a limit of a quarter."""
 
@@ -98,6 +101,7 @@ def measure_architecture(plane: SectionPlane) -> dict[str, Measurement]:
             for name, share in shares.items()
         },
         "tumour_width_median_um": Measurement(middle, "µm", interval=(low, high)),
+        "tumour_width_profile": Measurement(_width_profile(width_um), "1"),
         **_measure_nests(nests, tissue_mm2=plane.tissue_um2 / 1e6),
     }
 
@@ -164,6 +168,12 @@ def _parts(nests: Nests, width_um: NDArray[np.float32]) -> dict[str, NDArray[np.
     spaces = (nests.lumen[nests.filled], _tubules(nests)[nests.filled])
     parts = (*(kind == number for number in range(4)), *spaces)
     return dict(zip(SHARE_UNITS, parts, strict=True))
+
+
+def _width_profile(width_um: NDArray[np.float32]) -> tuple[float, ...]:
+    """Share of the area in each step of width; the last holds all that is wider."""
+    step = np.minimum((width_um / WIDTH_STEP_UM).astype(np.intp), WIDTH_STEPS - 1)
+    return tuple((np.bincount(step, minlength=WIDTH_STEPS) / step.size).tolist())
 
 
 def _tubules(nests: Nests) -> NDArray[np.bool_]:

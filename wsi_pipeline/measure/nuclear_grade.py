@@ -71,7 +71,7 @@ def measure_nuclei(
     dict
         `NUCLEAR_UNITS` by name.  Intervals are the 5th and 95th percentile over draws.
     """
-    keep = _measurable(nuclei, settings)
+    keep = is_measurable(nuclei, settings=settings)
     count = int(keep.sum())
     if count < settings.min_nuclei:
         few = f"only {count} nuclei can be measured, fewer than {settings.min_nuclei}"
@@ -110,8 +110,10 @@ def grade_of(mean_um2: float, cv: float, *, settings: GradeSettings) -> int:
     return 1 if mean_um2 <= settings.small_um2 else 2
 
 
-def _measurable(nuclei: Mapping[str, NDArray[Any]], settings: GradeSettings) -> NDArray[np.bool_]:
-    """Which nuclei count."""
+def is_measurable(
+    nuclei: Mapping[str, NDArray[Any]], *, settings: GradeSettings
+) -> NDArray[np.bool_]:
+    """Which nuclei count: those that are whole, large enough and convex."""
     least_um2 = math.pi / 4 * settings.min_diameter_um**2
     keep = (nuclei["area_um2"] >= least_um2) & (nuclei["solidity"] >= settings.min_solidity)
     return np.asarray(keep & ~nuclei["touches_edge"])

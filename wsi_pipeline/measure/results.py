@@ -1,9 +1,10 @@
 """What has been found out about a section, and about its slide?
 
 1. `Curves` are the two junctions as they lie on the glass.
-2. `SectionMeasurements` are the numbers of one piece of tissue; they can be read again from
-   the file in which they were written, without the curves.
-3. `SlideMeasurements` are the numbers of a slide, its sections and its quality flags.
+2. `LateralProfile` is the tumour's extent column by column, `DepthPlane` the depth of every pixel.
+3. `SectionMeasurements` are the numbers of one piece of tissue; they can be read again from
+   the file in which they were written, without curves, profile and plane.
+4. `SlideMeasurements` are the numbers of a slide, its sections and its quality flags.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_pipeline.geometry import Grid
 from wsi_pipeline.values import Measurement, QualityFlag
 
 
@@ -42,6 +44,70 @@ class Curves:
             "dsj_um": _rows(self.dsj_um),
             "dsj_interpolated_fraction": self.dsj_interpolated_fraction,
         }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LateralProfile:
+    """How far tumour goes through the dermis in each of N columns along the junction.
+
+    Parameters
+    ----------
+    piece
+        intp (N,), stretch of the junction that a column belongs to.
+    width_um, thickness_um
+        float64 (N,), length of the junction a column stands for; its length between the
+        junctions, NaN where it cannot be judged.
+    first, last, cover
+        float64 (N,), of the infiltration envelope, as shares of the thickness: where it begins
+        and ends (1 and 0 without any), and how much of the column it covers.
+    is_full
+        bool (N,), whether the column counts as full-thickness.
+    """
+
+    piece: NDArray[np.intp]
+    width_um: NDArray[np.float64]
+    thickness_um: NDArray[np.float64]
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+    cover: NDArray[np.float64]
+    is_full: NDArray[np.bool_]
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """Plain lists for a JSON file: 0.1 µm, 0.001 of a share, null where not judged."""
+        return {
+            "piece": self.piece.tolist(),
+            "width_um": self.width_um.round(1).tolist(),
+            "thickness_um": [
+                round(value, 1) if np.isfinite(value) else None
+                for value in self.thickness_um.tolist()
+            ],
+            **{
+                name: values.round(3).tolist()
+                for name, values in (
+                    ("first", self.first),
+                    ("last", self.last),
+                    ("cover", self.cover),
+                )
+            },
+            "is_full": self.is_full.tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthPlane:
+    """Depth below the dermo-epidermal junction of every pixel of a plane.
+
+    Parameters
+    ----------
+    grid
+        Where the plane lies.
+    depth_um, relative
+        float32 (Y, X), µm and 0-1; NaN where there is none.
+    """
+
+    grid: Grid
+    depth_um: NDArray[np.float32]
+    relative: NDArray[np.float32]
 
 
 def _rows(points_um: NDArray[np.float64]) -> list[list[float] | None]:
@@ -83,16 +149,22 @@ class SectionMeasurements:
         Name to `Measurement`; docs/measurements.md defines every name.
     curves
         None where no dermo-epidermal junction was looked for or seen.
+    lateral
+        None where no column could be followed from junction to junction.
+    depth
+        None where no depth has a meaning.  Not part of the JSON.
     """
 
     section_id: int
     box_um: tuple[float, float, float, float]
     values: Mapping[str, Measurement]
     curves: Curves | None
+    lateral: LateralProfile | None = None
+    depth: DepthPlane | None = None
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> SectionMeasurements:
-        """Numbers of a section as `to_json` wrote them; curves are left out."""
+        """Numbers of a section as `to_json` wrote them; curves, profile and plane are left out."""
         top, left, bottom, right = raw["box_um"]
         values = read_values(raw["values"])
         return cls(raw["section_id"], (top, left, bottom, right), values, curves=None)
@@ -104,6 +176,7 @@ class SectionMeasurements:
             "box_um": list(self.box_um),
             "values": {name: value.to_json() for name, value in self.values.items()},
             "curves": None if self.curves is None else self.curves.to_json(),
+            "lateral": None if self.lateral is None else self.lateral.to_json(),
         }
 
 

@@ -56,7 +56,9 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
     "front_roughness": ("area_tumour_mm2",),
     "tumour_solidity": ("area_tumour_mm2",),
     "tumour_stroma_ratio": ("area_tumour_mm2",),
-    **dict.fromkeys((*SHARE_UNITS, "tumour_width_median_um"), ("nest_total_area_mm2",)),
+    **dict.fromkeys(
+        (*SHARE_UNITS, "tumour_width_median_um", "tumour_width_profile"), ("nest_total_area_mm2",)
+    ),
     **dict.fromkeys(
         ("nest_area_median_um2", "nest_diameter_median_um", "nest_cut_fraction"), ("nest_count",)
     ),

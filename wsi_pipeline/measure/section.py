@@ -33,7 +33,7 @@ from wsi_pipeline.measure.infiltration import MAX_ASIDE, without_specks
 from wsi_pipeline.measure.line import to_slide_um
 from wsi_pipeline.measure.orientation import Orientation, judge_orientation
 from wsi_pipeline.measure.plane import SectionPlane
-from wsi_pipeline.measure.results import Curves, SectionMeasurements
+from wsi_pipeline.measure.results import Curves, DepthPlane, SectionMeasurements
 from wsi_pipeline.measure.vertical import (
     DEPTH_UNITS,
     OF_TUMOUR,
@@ -109,7 +109,7 @@ def measure_section(
     )
     word = computed.word if declared == "auto" else declared
     skin = _is_skin(plane, surface)
-    depth = None
+    depth = lateral = None
     if word == "vertical" and surface.line.spans:
         depth = map_depth(plane, surface, settings=settings)
     tumour = without_specks(plane, settings.min_tumour_um2)
@@ -118,11 +118,17 @@ def measure_section(
     if depth is None:
         values |= _absent_depths(word, is_skin=skin, has_tumour=bool(tumour.any()))
     else:
-        values |= measure_vertical(plane, surface, depth=depth, settings=settings)
+        deep, lateral = measure_vertical(plane, surface, depth=depth, settings=settings)
+        values |= deep
     values |= measure_architecture(plane) | _horizontal_values(plane, word)
     values = {name: _qualified(name, values[name], plane, never_called) for name in VALUE_UNITS}
     section = SectionMeasurements(
-        plane.section_id, plane.box_um, values, _curves(plane, surface, depth=depth)
+        plane.section_id,
+        plane.box_um,
+        values,
+        curves=_curves(plane, surface, depth=depth),
+        lateral=lateral,
+        depth=_depth_plane(plane, depth),
     )
     flags = [*_orientation_flags(plane, declared, computed=computed)]
     flags += _architecture_flags(plane, values)
@@ -230,6 +236,11 @@ def _architecture_flags(
             f"{values['architecture'].value}, close to {values['architecture_next'].value}."
         )
         yield QualityFlag("architecture_borderline", "info", message, margin, "1")
+
+
+def _depth_plane(plane: SectionPlane, depth: DepthMap | None) -> DepthPlane | None:
+    """Depths with the place where they lie."""
+    return depth if depth is None else DepthPlane(plane.grid, depth.depth_um, depth.relative)
 
 
 def _depth_flags(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.classes import BACKGROUND
 from wsi_pipeline.measure.columns import Columns
+from wsi_pipeline.measure.results import LateralProfile
 from wsi_pipeline.values import Measurement
 
 THICKNESS_UNITS: dict[str, str] = {
@@ -101,6 +102,23 @@ def measure_thickness(columns: Columns) -> dict[str, Measurement]:
         "full_thickness_strict_fraction": share_of(strict, width_um),
     }
     return {name: Measurement(value, THICKNESS_UNITS[name]) for name, value in found.items()}
+
+
+def lateral_profile(columns: Columns) -> LateralProfile | None:
+    """Extent of the infiltration envelope column by column; None where none can be judged."""
+    valid = judged(columns)
+    if not valid.any():
+        return None
+    near = extent_of(columns, columns.near_tumour)
+    return LateralProfile(
+        piece=columns.paths.piece,
+        width_um=columns.paths.width_um,
+        thickness_um=np.where(valid, columns.paths.thickness_um, np.nan),
+        first=near.first,
+        last=near.last,
+        cover=near.cover,
+        is_full=valid & is_full(columns, near, MIN_COVER),
+    )
 
 
 def judged(columns: Columns) -> Mask:

@@ -23,7 +23,13 @@ from wsi_pipeline.measure.infiltration import (
 )
 from wsi_pipeline.measure.invasion import INVASION_UNITS, measure_invasion
 from wsi_pipeline.measure.plane import SectionPlane
-from wsi_pipeline.measure.thickness import CALLS, THICKNESS_UNITS, measure_thickness
+from wsi_pipeline.measure.results import LateralProfile
+from wsi_pipeline.measure.thickness import (
+    CALLS,
+    THICKNESS_UNITS,
+    lateral_profile,
+    measure_thickness,
+)
 from wsi_pipeline.measure.uncertainty import (
     THRESHOLDS,
     sampling_spread,
@@ -65,8 +71,8 @@ def without_tumour() -> dict[str, Measurement]:
 
 def measure_vertical(
     plane: SectionPlane, surface: Surface, *, depth: DepthMap, settings: MeasureSettings
-) -> dict[str, Measurement]:
-    """Measure everything that needs a depth."""
+) -> tuple[dict[str, Measurement], LateralProfile | None]:
+    """Measure everything that needs a depth; also tell the tumour's extent along the junction."""
     paths = trace_paths(plane, surface, depth=depth, settings=settings)
     compartment = measure_compartment(plane, surface, depth=depth, paths=paths, settings=settings)
     values, columns = _measure_tumour(plane, surface, depth=depth, paths=paths, settings=settings)
@@ -80,7 +86,7 @@ def measure_vertical(
     values = with_intervals(
         values, others=others, spread=spread, plane=plane, mpp_tolerance=settings.mpp_tolerance
     )
-    return compartment | values
+    return compartment | values, lateral_profile(columns)
 
 
 def _measure_tumour(

@@ -15,8 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_pipeline.errors import StoreError
+from wsi_pipeline.report.zoom import Zoom
 
 Curves = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NuclearAreas:
+    """How large the nuclei in tumour are.
+
+    Parameters
+    ----------
+    counts
+        Nuclei by area of their profile, in steps of ``step_um2``; the last holds all larger ones.
+    limits
+        What the mean area is held against: a word and a limit in µm².
+    """
+
+    counts: tuple[int, ...]
+    step_um2: float
+    limits: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +71,10 @@ class SlideReport:
         Time all stages of this slide took, s; None where it is not known.
     overview_origin_um
         (down, right) of the overview's top-left corner in the slide frame, µm.
+    zoom
+        The slide in tiles and planes; None where only the overview is shown.
+    nuclear_areas
+        None where no nuclei were looked for or there are none.
 
     Raises
     ------
@@ -75,6 +97,8 @@ class SlideReport:
     curves: Sequence[Curves] = ()
     run_seconds: float | None = None
     overview_origin_um: tuple[float, float] = (0.0, 0.0)
+    zoom: Zoom | None = None
+    nuclear_areas: NuclearAreas | None = None
 
     def __post_init__(self) -> None:
         shapes = {self.overview.shape[:2], self.labels.shape, self.sections.shape}

@@ -240,6 +240,12 @@ DEFINITIONS: dict[str, Definition] = {
         "Local thickness: the largest disc within the tumour that holds a place, with quartiles "
         "over its area.",
     ),
+    "tumour_width_profile": Definition(
+        "Tumour width, distribution",
+        "Share of the tumour's area in steps of 6\u202fµm of width; the last holds all from "
+        "240\u202fµm.",
+        "percent",
+    ),
     "nest_total_area_mm2": Definition("Nest area", "Area of the tumour, lumina filled."),
     "nest_count": Definition(
         "Nests on the section",
@@ -326,7 +332,7 @@ FLAG_TEXTS: dict[str, str] = {
 """Meaning of each quality flag, as a clause."""
 
 PROFILE = "occupancy_profile"
-LISTS = (PROFILE, "radial_profile")
+LISTS = (PROFILE, "radial_profile", "tumour_width_profile")
 """Measurements of several numbers each."""
 
 HEADLINES: tuple[str, ...] = tuple(name for name in DEFINITIONS if name not in LISTS)

@@ -1,9 +1,9 @@
 """How do the parts become one page?
 
-1. One template per page, one style sheet, one script (cohort only), all inside the file.
+1. One template per page, one style sheet, its scripts, all inside the file.
 2. Everything that comes from outside is escaped, and made harmless text before that: no
    control characters, no overlong strings.
-3. A content security policy names the style and the script by their hashes and forbids
+3. A content security policy names the style and the scripts by their hashes and forbids
    everything else; a page loads nothing and sends nothing.
 4. The same input gives the same bytes.
 """
@@ -15,6 +15,7 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
@@ -73,6 +74,7 @@ def render_case(case: CaseReport) -> str:
     environment = _environment()
     style = _source(environment, "report.css")
     slides = [view_slide(slide) for slide in case.slides]
+    scripts = _zoom_scripts(environment) if any(slide.zoom_data for slide in slides) else ()
     return environment.get_template("case.html").render(
         case=case,
         finding=compose_finding(case),
@@ -81,7 +83,8 @@ def render_case(case: CaseReport) -> str:
         facts=flatten_facts(case.provenance),
         version=str(case.provenance.get("pipeline_version", "not recorded")),
         style=style,
-        policy=content_security_policy(style=style),
+        scripts=scripts,
+        policy=content_security_policy(style=style, scripts=scripts),
     )
 
 
@@ -116,15 +119,15 @@ def render_cohort(rows: Sequence[CohortRow], *, provenance: Mapping[str, Any]) -
         version=str(provenance.get("pipeline_version", "not recorded")),
         style=style,
         script=script,
-        policy=content_security_policy(style=style, script=script),
+        policy=content_security_policy(style=style, scripts=(script,)),
     )
 
 
-def content_security_policy(*, style: str, script: str = "") -> str:
-    """Policy that lets a page use its own style, script and embedded pictures only."""
+def content_security_policy(*, style: str, scripts: Sequence[str] = ()) -> str:
+    """Policy that lets a page use its own style, scripts and embedded pictures only."""
     rules = ["default-src 'none'", "img-src data:", f"style-src {_fingerprint(style)}"]
-    if script:
-        rules.append(f"script-src {_fingerprint(script)}")
+    if scripts:
+        rules.append(f"script-src {' '.join(map(_fingerprint, scripts))}")
     return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
 
 
@@ -171,6 +174,13 @@ def _environment() -> Environment:
 def _source(environment: Environment, name: str) -> Markup:
     """Style or script as it will stand in the page, so that its hash holds."""
     return Markup(environment.get_template(name).render(classes=TISSUE_CLASSES))  # noqa: S704
+
+
+def _zoom_scripts(environment: Environment) -> tuple[Markup, ...]:
+    """OpenSeadragon, less the line that names a source map, and what drives it."""
+    library = files("wsi_pipeline.report").joinpath("assets", "openseadragon.min.js")
+    code, _, _ = library.read_text(encoding="utf-8").partition("//# sourceMappingURL")
+    return Markup(code), _source(environment, "zoom.js")  # noqa: S704
 
 
 def _fingerprint(source: str) -> str:

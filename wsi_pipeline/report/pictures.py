@@ -184,14 +184,20 @@ def _mark_sections(sections: NDArray[np.uint8]) -> Iterable[SectionMark]:
 
 def _draw_curves(curves: Sequence[Curves], drawn: Grid) -> Iterable[Curve]:
     """Bring junctions from the slide frame into the picture."""
+    for kind, piece in read_curves(curves):
+        places = [drawn.from_um(down, right) for down, right in piece]
+        # A tenth of a pixel is as fine as can be seen.
+        points = dict.fromkeys(f"{column:.1f},{row:.1f}" for row, column in places)
+        if len(points) > 1:
+            yield Curve(kind, " ".join(points))
+
+
+def read_curves(curves: Sequence[Curves]) -> Iterable[tuple[str, list[Sequence[float]]]]:
+    """Unbroken pieces of the junctions, (down, right) in µm, with their kind."""
     for section in curves:
         for key, kind in _CURVE_KINDS.items():
             for piece in _pieces(section.get(key) or ()):
-                places = [drawn.from_um(down, right) for down, right in piece]
-                # A tenth of a pixel is as fine as can be seen.
-                points = dict.fromkeys(f"{column:.1f},{row:.1f}" for row, column in places)
-                if len(points) > 1:
-                    yield Curve(kind, " ".join(points))
+                yield kind, piece
 
 
 def _pieces(points_um: Sequence[Sequence[float] | None]) -> Iterable[list[Sequence[float]]]:

@@ -12,13 +12,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from wsi_pipeline.classes import TISSUE_CLASSES
 from wsi_pipeline.report.contents import SlideReport
 from wsi_pipeline.report.definitions import DEFINITIONS, GLANCE, PROFILE, Form, reading_order
-from wsi_pipeline.report.pictures import SlideView, compose_view
+from wsi_pipeline.report.figures import Chart, draw_lateral, draw_nuclei, draw_rings, draw_widths
+from wsi_pipeline.report.pictures import SlideView, compose_view, read_curves
 from wsi_pipeline.report.profile import Profile, draw_profile
 from wsi_pipeline.report.summary import summarise_slide
 from wsi_pipeline.report.wording import Reading, format_duration, format_value, read_entry
+from wsi_pipeline.report.zoom import Key, Still, keys_of, stills_of, zoom_data
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -99,6 +103,10 @@ class SlideText:
     model: Facts
     facts: Facts
     view: SlideView
+    charts: tuple[Chart, ...]
+    zoom_data: Markup
+    keys: tuple[Key, ...]
+    stills: tuple[Still, ...]
 
 
 def view_slide(slide: SlideReport) -> SlideText:
@@ -120,6 +128,10 @@ def view_slide(slide: SlideReport) -> SlideText:
         model=flatten_facts({k: v for k, v in slide.model.items() if k != "is_baseline"}),
         facts=_facts(slide),
         view=view,
+        charts=_charts(slide, values),
+        zoom_data=_zoom_data(slide),
+        keys=keys_of(slide.zoom) if slide.zoom else (),
+        stills=tuple(stills_of(slide.zoom)) if slide.zoom else (),
     )
 
 
@@ -253,6 +265,41 @@ def _profiles(slide: SlideReport) -> tuple[NamedProfile, ...]:
         for title, source in titled
     )
     return tuple(NamedProfile(title, profile) for title, profile in drawn if profile is not None)
+
+
+def _charts(slide: SlideReport, values: Mapping[str, Mapping[str, Any]]) -> tuple[Chart, ...]:
+    """Distributions of the slide; what belongs to a section is drawn per section."""
+    pieces = slide.measurements.get("sections") or ()
+    own = [(f", section {piece.get('section_id', '')}", piece) for piece in pieces]
+    own = [("", piece) for _, piece in own] if len(own) == 1 else own
+    drawn = [
+        draw_lateral(piece.get("lateral"), title=f"Thickness infiltrated along the skin{where}")
+        for where, piece in own
+    ]
+    drawn += [draw_widths(values), draw_nuclei(slide.nuclear_areas, values)]
+    drawn += [
+        draw_rings(piece.get("values", {}), title=f"Tumour from the edge inwards{where}")
+        for where, piece in own
+    ]
+    return tuple(chart for chart in drawn if chart is not None)
+
+
+def _zoom_data(slide: SlideReport) -> Markup:
+    """What the script of the view reads; empty where there is only an overview."""
+    if slide.zoom is None:
+        return Markup("")
+    pieces = slide.measurements.get("sections") or ()
+    boxed = [piece for piece in pieces if "box_um" in piece]
+    return zoom_data(
+        slide.zoom,
+        curves=[
+            {"kind": kind, "points_um": [(right, down) for down, right in piece]}
+            for kind, piece in read_curves(slide.curves)
+        ],
+        sections=[
+            {"number": str(piece["section_id"]), "box_um": list(piece["box_um"])} for piece in boxed
+        ],
+    )
 
 
 def _profile_absence(values: Mapping[str, Mapping[str, Any]]) -> str:

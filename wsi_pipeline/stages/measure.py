@@ -13,14 +13,24 @@ import numpy as np
 
 from wsi_pipeline.classes import CLASS_NAMES, TUMOUR
 from wsi_pipeline.config import Config
-from wsi_pipeline.measure import absent_nuclei, measure_nuclei, measure_slide
+from wsi_pipeline.errors import StoreError
+from wsi_pipeline.geometry import Grid
+from wsi_pipeline.measure import (
+    DepthPlane,
+    absent_nuclei,
+    join_depths,
+    measure_nuclei,
+    measure_slide,
+)
 from wsi_pipeline.segment.novelty import Novelty, flag_novelty
-from wsi_pipeline.stages.artefacts import provenance, used_settings, write_json
+from wsi_pipeline.stages.artefacts import provenance, used_settings, whole, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.tile import read_tiled
-from wsi_pipeline.store import PROBABILITIES, Segmentation, read_points
+from wsi_pipeline.store import PROBABILITIES, Segmentation, read_arrays, read_points, write_arrays
 
 SCHEMA = "wsi_pipeline/measurements/1"
+DEPTH = "depth.zarr"
+"""Name of the depth maps, beside the numbers."""
 
 
 def measure_segmentation(
@@ -45,7 +55,7 @@ def measure_segmentation(
     config
         Settings.
     out
-        Where to write ``measurements.json``.
+        Where to write ``measurements.json``; ``depth.zarr``, the depth maps, lies beside it.
     nuclei
         ``nuclei.parquet``; without it no nuclear value is given.
 
@@ -67,6 +77,8 @@ def measure_segmentation(
         never_called=tuple(store.attributes["model"]["never_called"]),
         tumour_probability=np.asarray(store.array(PROBABILITIES)[TUMOUR]),
     )
+    found = [section.depth for section in measured.sections if section.depth is not None]
+    _write_depth(record, join_depths(found, plane=store.grid), out=out.with_name(DEPTH))
     sections = ("measure",) if nuclei is None else ("measure", "grade")
     # Segmentations of earlier versions do not say how novel their slide is.
     numbers, novelty = measured.to_json(), store.attributes.get("novelty")
@@ -94,6 +106,29 @@ def measure_segmentation(
             },
         },
     )
+
+
+def _write_depth(record: SlideRecord, depth: DepthPlane | None, *, out: Path) -> None:
+    """Write the depth maps; of a slide without depths, that there are none."""
+    arrays = {} if depth is None else {"depth_um": depth.depth_um, "relative": depth.relative}
+    about = {
+        "slide_id": record.declared.slide_id,
+        "input": dict(record.input),
+        "grid": None if depth is None else depth.grid.to_json(),
+    }
+    with whole(out) as partial:
+        write_arrays(partial, arrays, attributes=about)
+
+
+def read_depth(path: Path, record: SlideRecord) -> DepthPlane | None:
+    """Depth maps of a slide; None where depth has no meaning on it."""
+    if not (path / "zarr.json").is_file():
+        raise StoreError(f"{path} holds no depth maps; run 'wsi-pipeline measure' again")
+    arrays, about = read_arrays(path)
+    record.check_same(about, what=f"the depth maps {path.name}")
+    if about["grid"] is None:
+        return None
+    return DepthPlane(Grid.from_json(about["grid"]), arrays["depth_um"], arrays["relative"])
 
 
 def _novelty_flags(novelty: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_pipeline.config import parse_config
+from wsi_pipeline.config import GradeSettings, parse_config
 from wsi_pipeline.errors import StoreError, WsiPipelineError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import CaseSlide, SectionMeasurements, call_case, read_values
@@ -23,6 +23,7 @@ from wsi_pipeline.report import (
     SlideReport,
     cohort_csv,
     compose_finding,
+    paint_glass,
     render_case,
     render_cohort,
 )
@@ -31,6 +32,7 @@ from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import read_failure
 from wsi_pipeline.stages.inspect import read_record
 from wsi_pipeline.stages.tile import TiledSlide, read_tiled
+from wsi_pipeline.stages.zoom import nuclear_areas, read_grades, read_zoom
 from wsi_pipeline.store import Segmentation
 
 SCHEMA = "wsi_pipeline/case/1"
@@ -159,14 +161,19 @@ def _dated_provenance() -> dict[str, Any]:
 def _case_slide(slide: SlideReport) -> CaseSlide:
     """What a slide brings to the roll-up of its case."""
     numbers = slide.measurements
-    limits = {"grade": numbers["provenance"]["settings"].get("grade", {})}
     named = {name: raw for name, raw in numbers["values"].items() if name.startswith("nucle")}
     return CaseSlide(
         slide.slide_id,
         tuple(SectionMeasurements.from_json(raw) for raw in numbers["sections"]),
         read_values(named),
-        parse_config(limits, source=f"the measurements of slide {slide.slide_id}").grade,
+        _grading(numbers, slide_id=slide.slide_id),
     )
+
+
+def _grading(numbers: Mapping[str, Any], *, slide_id: str) -> GradeSettings:
+    """Limits by which the nuclei of a slide were graded; the defaults where they were not."""
+    limits = {"grade": numbers["provenance"]["settings"].get("grade", {})}
+    return parse_config(limits, source=f"the measurements of slide {slide_id}").grade
 
 
 def _read_or_fail(
@@ -205,6 +212,10 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
     level = _overview_level(store)
     grid = store.level_grid(level)
     sections = _sections_on(grid, tiled)
+    overview = store.read_image(level)
+    glass = _glass(overview, sections=sections)
+    grading = _grading(numbers, slide_id=slide.declared.slide_id)
+    grades = read_grades(slide.path / "nuclei.parquet", record, store=store, settings=grading)
     return SlideReport(
         slide_id=slide.declared.slide_id,
         block=slide.declared.block,
@@ -212,7 +223,7 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
         measurements=numbers,
         slide={**record.info, "sha256": record.input.get("sha256", "")},
         flags=tuple(numbers["flags"]),
-        overview=_with_glass(store.read_image(level), sections=sections),
+        overview=paint_glass(overview, glass)[0],
         overview_mpp=grid.mpp,
         overview_origin_um=grid.origin_um,
         labels=store.read_labels(level),
@@ -221,6 +232,8 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
         provenance=numbers["provenance"],
         curves=[section["curves"] for section in numbers["sections"] if section["curves"]],
         run_seconds=numbers["provenance"].get("segment_seconds"),
+        zoom=read_zoom(slide.path, record, store=store, glass=glass, grades=grades),
+        nuclear_areas=nuclear_areas(grades, grading),
     )
 
 
@@ -236,12 +249,12 @@ def _overview_level(store: Segmentation) -> int:
     )
 
 
-def _with_glass(rgb: NDArray[np.uint8], *, sections: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Paint what was not computed (pure white) in the colour of the glass beside the sections."""
+def _glass(rgb: NDArray[np.uint8], *, sections: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Colour of the glass beside the sections; what was not computed is pure white there."""
     missing = (rgb == 255).all(axis=-1)
     glass = rgb[~missing & (sections == 0)]
-    colour = np.median(glass, axis=0) if len(glass) else np.full(3, 255.0)
-    return np.where(missing[..., None], colour.astype(np.uint8), rgb)
+    red, green, blue = (int(c) for c in (np.median(glass, axis=0) if len(glass) else [255] * 3))
+    return red, green, blue
 
 
 def _sections_on(grid: Grid, tiled: TiledSlide) -> NDArray[np.uint8]:
