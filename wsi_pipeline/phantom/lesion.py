@@ -103,7 +103,7 @@ def _broken(spec: PhantomSpec, nodes: Nodes, *, inside_um: Floats) -> Floats:
     gaps += smooth_noise(rng, nodes.places_um, wavelength_um=(95.0, 95.0))
     # From 2.2 standard deviations, hardly a gap, to 0.3, as much gap as cells.
     hold = 14.0 * (gaps + np.float32(3.0 - 2.6 * ragged))
-    return np.minimum(inside_um + 6.0 * ragged * gaps, hold).astype(np.float32)
+    return np.asarray(np.minimum(inside_um + 6.0 * ragged * gaps, hold), np.float32)
 
 
 def _grow(spec: PhantomSpec, nodes: Nodes, *, site: Site, lesion: Lesion) -> Lesion:
