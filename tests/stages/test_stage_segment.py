@@ -238,10 +238,10 @@ def test_a_model_that_changes_while_it_runs_is_refused(
     """Half a slide segmented with one model and half with another is no result."""
     model = shutil.copytree(unet, tmp_path / "model")
 
-    def load_changed(folder: Path, *, device: str) -> Segmenter:
+    def load_changed(folder: Path, *, device: str, precision: str) -> Segmenter:
         with (folder / "model.toml").open("a") as card:
             card.write("# changed\n")
-        return load_segmenter(folder, device=device)
+        return load_segmenter(folder, device=device, precision=precision)
 
     monkeypatch.setattr("wsi_pipeline.stages.segment.load_segmenter", load_changed)
     out = tmp_path / "s.ome.zarr"

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from wsi_pipeline.segment.card import ModelCard, read_card
 
 if TYPE_CHECKING:
-    from wsi_pipeline.segment.loading import Segmenter, limit_threads, load_segmenter
+    from wsi_pipeline.segment.loading import (
+        Segmenter,
+        limit_threads,
+        load_segmenter,
+        settle_precision,
+    )
 else:
 
     def __getattr__(name: str) -> object:
@@ -21,4 +26,11 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["ModelCard", "Segmenter", "limit_threads", "load_segmenter", "read_card"]
+__all__ = [
+    "ModelCard",
+    "Segmenter",
+    "limit_threads",
+    "load_segmenter",
+    "read_card",
+    "settle_precision",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,14 @@ from wsi_pipeline.config import Config
 from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
-from wsi_pipeline.segment import ModelCard, Segmenter, limit_threads, load_segmenter, read_card
+from wsi_pipeline.segment import (
+    ModelCard,
+    Segmenter,
+    limit_threads,
+    load_segmenter,
+    read_card,
+    settle_precision,
+)
 from wsi_pipeline.segment.novelty import novelty_of_tissue, summarise_novelty
 from wsi_pipeline.slide import Slide, open_slide
 from wsi_pipeline.stages.artefacts import provenance, used_settings, whole
@@ -51,8 +58,8 @@ class SegmentTile:
         How the slide is opened.
     tiles_path
         ``tiles.json``, for the tissue mask.
-    model_folder, model_sha256, device
-        Which model is loaded, and where it runs.
+    model_folder, model_sha256, device, precision
+        Which model is loaded, where it runs and in which numbers.
     store_path
         Where to write.
     grid
@@ -66,6 +73,7 @@ class SegmentTile:
     model_folder: Path
     model_sha256: str
     device: str
+    precision: str
     store_path: Path
     grid: Grid
 
@@ -75,13 +83,13 @@ class SegmentTile:
         One number per stride of the network; none from a model that does not score.
         """
         slide = _slide(self.slide_path, self.slide_mpp, self.backend, _stamp(self.slide_path))
-        segmenter = _segmenter(self.model_folder, self.device, self.model_sha256)
+        segmenter = _segmenter(self.model_folder, self.device, self.precision, self.model_sha256)
         tiled = _tiled(self.tiles_path, _stamp(self.tiles_path))
         # Tiles run side by side; sums split over threads would depend on how many there are.
         limit_threads(1)
         rgb = slide.read_region(tile.read, self.grid.mpp)
-        result = segmenter.infer(rgb)
-        probabilities = quantise(result.probabilities[(slice(None), *tile.keep)])
+        result = segmenter.infer(rgb, keep=tile.keep)
+        probabilities = quantise(result.probabilities)
         tissue = tissue_within(
             tile.write,
             grid=self.grid,
@@ -139,9 +147,11 @@ def segment_slide(
     plan = tiled.plan
     record.check_same(tiled.source, what=f"the tile plan {tiles.name}")
     check_plan(plan, card)
-    workers = config.segment.workers or available_cores()
-    if config.segment.scheduler in ("threads", "sync"):
-        _segmenter(folder, config.segment.device, card.sha256)  # a bad model shows at once
+    config = _settled(config, card)
+    run = config.segment
+    workers = run.workers or available_cores()
+    if run.scheduler in ("threads", "sync"):
+        _segmenter(folder, run.device, run.precision, card.sha256)  # a bad model shows at once
     with whole(out) as partial:
         create_segmentation(
             partial,
@@ -156,14 +166,15 @@ def segment_slide(
             tiles_path=tiles.resolve(),
             model_folder=folder,
             model_sha256=card.sha256,
-            device=config.segment.device,
+            device=run.device,
+            precision=run.precision,
             store_path=partial.resolve(),
             grid=plan.grid,
         )
         scores = cover_plane(
             job,
             plan,
-            scheduler=config.segment.scheduler,
+            scheduler=run.scheduler,
             workers=workers,
             on_progress=on_progress,
         )
@@ -245,8 +256,8 @@ def _slide(path: Path, mpp: float, backend: str, stamp: int) -> Slide:
 
 
 @lru_cache(maxsize=1)
-def _segmenter(folder: Path, device: str, sha256: str) -> Segmenter:
-    segmenter = load_segmenter(folder, device=device)
+def _segmenter(folder: Path, device: str, precision: str, sha256: str) -> Segmenter:
+    segmenter = load_segmenter(folder, device=device, precision=precision)
     if segmenter.card.sha256 != sha256:
         raise ModelMismatchError(
             f"the model in {folder} is not the one this run began with; give all workers the "
@@ -259,6 +270,13 @@ def _segmenter(folder: Path, device: str, sha256: str) -> Segmenter:
 def _tiled(path: Path, stamp: int) -> TiledSlide:
     del stamp
     return read_tiled(path)
+
+
+def _settled(config: Config, card: ModelCard) -> Config:
+    """Settings with the precision that ``auto`` means here: what provenance records."""
+    wish, device = config.segment.precision, config.segment.device
+    precision = settle_precision(wish, card=card, device=device)
+    return replace(config, segment=replace(config.segment, precision=precision))
 
 
 def _layout(plan: TilePlan, config: Config) -> StoreLayout:
