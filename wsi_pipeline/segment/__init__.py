@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from wsi_pipeline.segment.card import ModelCard, read_card
+from wsi_pipeline.segment.memory import keep_memory
 
 if TYPE_CHECKING:
     from wsi_pipeline.segment.loading import (
@@ -29,6 +30,7 @@ else:
 __all__ = [
     "ModelCard",
     "Segmenter",
+    "keep_memory",
     "limit_threads",
     "load_segmenter",
     "read_card",

@@ -25,6 +25,7 @@ from wsi_pipeline.labels import label_map, quantise, tissue_within
 from wsi_pipeline.segment import (
     ModelCard,
     Segmenter,
+    keep_memory,
     limit_threads,
     load_segmenter,
     read_card,
@@ -176,6 +177,7 @@ def segment_slide(
             plan,
             scheduler=run.scheduler,
             workers=workers,
+            prepare=keep_memory,
             on_progress=on_progress,
         )
         _write_pyramid(partial, workers)
