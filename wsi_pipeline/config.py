@@ -94,6 +94,9 @@ class SegmentSettings:
     """``threads``, ``processes``, ``sync`` or the ``tcp://`` address of a Dask scheduler."""
     workers: int = _setting(0, low=0, high=4096)
     """Dask workers; 0 takes one per available core."""
+    look_ahead: int = _setting(1, low=0, high=64)
+    """Tiles that are read or written while all workers (threads) compute: hides the waiting for a
+    disk or a file server at the price of one tile's memory each; 0 does one thing at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ def test_the_store_says_how_it_was_made(
     about = Segmentation(segmentation).attributes
     assert about["slide_id"] == "p1"
     assert about["tiles"] == len(tiled.plan)
+    plan = tiled.plan
+    assert about["pixels"] == {"decided": plan.needed_px, "computed": plan.computed_px}
+    assert plan.needed_px < plan.squares.needed_px
     assert about["run_seconds"] > 0
     assert about["input"] == record.input
     assert about["mpp"] == {"level_0": record.info["mpp"], "source": record.info["mpp_source"]}

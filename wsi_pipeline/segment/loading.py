@@ -80,8 +80,8 @@ class Segmenter:
         self.device = torch.device(device)
         self.precision = precision
         self._network = network.to(self.device)
-        self._mean = torch.tensor(card.mean, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(card.std, device=self.device).view(1, 3, 1, 1)
+        mean, std = (torch.tensor(values, device=self.device) for values in (card.mean, card.std))
+        self._scale, self._offset = 1.0 / (255.0 * std), -mean / std
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities (C, Y, X) of one tile, see `infer`."""
@@ -110,11 +110,7 @@ class Segmenter:
             If any logit of the tile is NaN, or infinite such that there is no probability; the
             whole tile is refused, for a label could not be told from a fault.
         """
-        tile = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device)
-        scaled = tile.permute(2, 0, 1)[None].to(torch.float32) / 255.0
-        # Channels last costs nothing here and makes convolutions 1.6 times faster on CPUs.
-        normal = ((scaled - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-        logits, scores = self._run(normal)
+        logits, scores = self._run(self.normalised(rgb))
         # Divided by the temperature, which changes no order among classes.
         kept = logits[(0, slice(None), *keep)].float() / self.card.temperature
         probabilities = kept.softmax(dim=0).cpu()
@@ -127,6 +123,14 @@ class Segmenter:
         return TileResult(
             probabilities.numpy(), None if scores is None else scores[0].float().cpu().numpy()
         )
+
+    def normalised(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """What the network sees, (1, 3, Y, X) float32.
+
+        RGB as it lies is "channels last", with which convolutions are 1.6 times faster on CPUs.
+        """
+        tile = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device)[None]
+        return tile.to(torch.float32).mul_(self._scale).add_(self._offset).permute(0, 3, 1, 2)
 
     def _run(self, normal: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits, and scores if the network gives any."""

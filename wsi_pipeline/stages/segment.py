@@ -1,7 +1,8 @@
 """``slide.json`` + ``tiles.json`` → ``segmentation.ome.zarr``: which class is each pixel?
 
 One Dask task per tile reads its box, runs the model, and writes image, probabilities and
-labels.  Slides, models and stores are opened inside the task, once per process.
+labels.  Slides, models and stores are opened inside the task, once per process.  A few more tasks
+run than may compute at a time, so that some read and write meanwhile.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,8 @@ class SegmentTile:
         Where to write.
     grid
         The working plane.
+    computing
+        How many tiles may be in the network at a time, in one process.
     """
 
     slide_path: Path
@@ -77,6 +81,7 @@ class SegmentTile:
     precision: str
     store_path: Path
     grid: Grid
+    computing: int
 
     def __call__(self, tile: Tile) -> NDArray[np.float32]:
         """Segment one tile; return how unlike training its tissue is, position by position.
@@ -89,7 +94,8 @@ class SegmentTile:
         # Tiles run side by side; sums split over threads would depend on how many there are.
         limit_threads(1)
         rgb = slide.read_region(tile.read, self.grid.mpp)
-        result = segmenter.infer(rgb, keep=tile.keep)
+        with _turn(self.computing):
+            result = segmenter.infer(rgb, keep=tile.keep)
         probabilities = quantise(result.probabilities)
         tissue = tissue_within(
             tile.write,
@@ -153,6 +159,7 @@ def segment_slide(
     workers = run.workers or available_cores()
     if run.scheduler in ("threads", "sync"):
         _segmenter(folder, run.device, run.precision, card.sha256)  # a bad model shows at once
+        _turn(workers)  # made before there are threads that could each make one
     with whole(out) as partial:
         create_segmentation(
             partial,
@@ -171,12 +178,13 @@ def segment_slide(
             precision=run.precision,
             store_path=partial.resolve(),
             grid=plan.grid,
+            computing=workers,
         )
         scores = cover_plane(
             job,
             plan,
             scheduler=run.scheduler,
-            workers=workers,
+            workers=workers + (run.look_ahead if run.scheduler == "threads" else 0),
             prepare=keep_memory,
             on_progress=on_progress,
         )
@@ -184,6 +192,7 @@ def segment_slide(
         Segmentation(partial, mode="r+").annotate(
             {
                 "tiles": len(plan),
+                "pixels": {"decided": plan.needed_px, "computed": plan.computed_px},
                 "novelty": _novelty(scores, card),
                 "run_seconds": round(time.perf_counter() - start, 2),
             }
@@ -266,6 +275,12 @@ def _segmenter(folder: Path, device: str, precision: str, sha256: str) -> Segmen
             "same files and leave them alone while it runs"
         )
     return segmenter
+
+
+@cache
+def _turn(computing: int) -> BoundedSemaphore:
+    """What a tile waits for before it computes; one for all threads of a process."""
+    return BoundedSemaphore(computing)
 
 
 @lru_cache(maxsize=2)
