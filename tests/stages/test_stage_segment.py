@@ -3,7 +3,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from wsi_pipeline.errors import (
 )
 from wsi_pipeline.segment import Segmenter, load_segmenter, read_card
 from wsi_pipeline.slide import Slide
+from wsi_pipeline.slide.base import PyramidSlide
 from wsi_pipeline.stages.artefacts import read_json, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model
@@ -229,6 +234,38 @@ def test_a_new_plan_under_an_old_name_is_the_one_that_counts(
     write_json(tiles, read_json(tiles, made_by="tile"))
     segment_slide(record, tiles=tiles, config=settings(), out=out)
     assert not Segmentation(out).read_labels().any()  # outside the sections all is background
+
+
+def test_no_more_tiles_compute_than_there_are_workers(
+    record: SlideRecord, tiled: TiledSlide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others read and write meanwhile: with two ahead, three are in flight and one computes."""
+    most: dict[str, int] = {"reading": 0, "computing": 0}
+    now, lock = {"reading": 0, "computing": 0}, threading.Lock()
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watch(*arguments: Any, **named: Any) -> Any:
+            with lock:
+                now[name] += 1
+                most[name] = max(most[name], now[name])
+            time.sleep(0.05)
+            try:
+                return function(*arguments, **named)
+            finally:
+                with lock:
+                    now[name] -= 1
+
+        return watch
+
+    monkeypatch.setattr(Segmenter, "infer", watched("computing", Segmenter.infer))
+    monkeypatch.setattr(PyramidSlide, "read_region", watched("reading", PyramidSlide.read_region))
+    plan = dataclasses.replace(tiled.plan, cells=tiled.plan.cells[:6])
+    tiles = save_plan(tmp_path, record, plan)
+    config = settings(workers=1, look_ahead=2)
+    most["reading"] = 0
+    segment_slide(record, tiles=tiles, config=config, out=tmp_path / "s.ome.zarr")
+    assert most["computing"] == 1
+    assert 2 <= most["reading"] <= 3
 
 
 def test_cores_are_those_this_process_may_use() -> None:
