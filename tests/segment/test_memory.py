@@ -14,7 +14,6 @@ from wsi_pipeline.segment import keep_memory
 # A thread of a fresh process uses the same blocks again and again, as layers do.
 COUNT_FAULTS = """
 import json, resource, sys, threading
-import torch
 from wsi_pipeline.segment import keep_memory
 
 told = keep_memory() if sys.argv[1] == "kept" else None
@@ -24,7 +23,7 @@ def work():
     for _ in range(4):
         before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
         for mib in (3, 80, 100):
-            torch.zeros(mib << 20, dtype=torch.uint8)
+            bytearray(mib << 20)
         faults.append(resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before)
 
 thread = threading.Thread(target=work)

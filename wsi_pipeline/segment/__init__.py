@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a name that needs torch."""
+        """Import a name that needs torch, whose threads shall find the allocator told."""
         if name in __all__:
+            keep_memory()
             return getattr(import_module("wsi_pipeline.segment.loading"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

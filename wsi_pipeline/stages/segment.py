@@ -149,7 +149,7 @@ def segment_slide(
         If a region of the slide cannot be decoded; the error's note names the tile.
     """
     start = time.perf_counter()
-    keep_memory()  # before the store starts threads of its own, whose arenas others would share
+    keep_memory()  # before the store starts threads, whose arenas others would share
     folder = find_model(config.segment.model)
     tiled, card = read_tiled(tiles), read_card(folder)
     plan = tiled.plan
