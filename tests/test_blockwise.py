@@ -79,6 +79,28 @@ def test_a_tile_that_kills_its_workers_is_said(dask_address: str) -> None:
         cover_plane(kill_on_one, PLAN, scheduler=dask_address)
 
 
+prepared: list[int] = []
+
+
+def prepare() -> None:
+    prepared.append(os.getpid())
+
+
+def count_prepared(tile: Tile) -> int:
+    assert set(prepared) == {os.getpid()}
+    return len(prepared)
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
+def test_every_worker_is_prepared_before_it_computes(scheduler: str) -> None:
+    prepared.clear()
+    assert min(cover_plane(count_prepared, PLAN, scheduler=scheduler, prepare=prepare)) >= 1
+
+
+def test_remote_workers_are_prepared_too(dask_address: str) -> None:
+    assert min(cover_plane(count_prepared, PLAN, scheduler=dask_address, prepare=prepare)) >= 1
+
+
 def test_notes_come_in_the_order_of_the_tiles() -> None:
     assert cover_plane(square, PLAN, workers=4) == list(PLAN.cells)
 

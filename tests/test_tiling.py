@@ -58,6 +58,49 @@ def test_any_tissue_keeps_its_tile(row: int, column: int) -> None:
     assert (tile.write & tissue).area_px > 0
 
 
+@given(st.data(), st.integers(10, 90), st.floats(1.0, 9.0), st.floats(2.0, 2.4))
+def test_write_boxes_hold_all_tissue_and_little_else(
+    data: st.DataObject, tile_px: int, coarse_mpp: float, mpp: float
+) -> None:
+    """Whatever the planes: each fine pixel whose middle is tissue is decided, once."""
+    slide = Grid((data.draw(st.integers(60, 300)), data.draw(st.integers(60, 300))), 1.0)
+    grid, tissue_grid = slide.at_mpp(mpp), slide.at_mpp(max(coarse_mpp, mpp))
+    mask = np.zeros(tissue_grid.shape, bool)
+    for _ in range(3):
+        top, left = (data.draw(st.integers(0, count - 1)) for count in mask.shape)
+        mask[top : top + data.draw(st.integers(1, 9)), left : left + 4] = True
+    plan = plan_tiles(grid, shape=TileShape(tile_px, 8, 4), tissue=mask, tissue_grid=tissue_grid)
+    count = np.zeros(grid.shape, np.int32)
+    for tile, square in zip(plan, plan.squares, strict=True):
+        assert tile.write & square.write == tile.write
+        count[tile.write.slices] += 1
+        box = tissue_grid.covering(tile.write, grid) & tissue_grid.box
+        for side in (mask[box.slices], mask[box.slices].T):
+            assert side[:2].any()
+            assert side[-2:].any()
+    assert count.max() == 1
+    tissue = mask[
+        np.ix_(
+            *(
+                np.minimum((np.arange(fine) + 0.5) * mpp / tissue_grid.mpp, coarse - 1).astype(int)
+                for fine, coarse in zip(grid.shape, tissue_grid.shape, strict=True)
+            )
+        )
+    ]
+    assert (count[tissue] == 1).all()
+
+
+def test_a_strip_of_tissue_costs_little_more_than_itself() -> None:
+    mask = np.zeros((128, 128), bool)
+    mask[:, 60:64] = True
+    grid, tissue_grid = Grid((512, 512), 2.0), Grid((128, 128), 8.0)
+    plan = plan_tiles(grid, shape=TileShape(256, 16, 16), tissue=mask, tissue_grid=tissue_grid)
+    assert [tile.write for tile in plan] == [Box(0, 240, 256, 256), Box(256, 240, 512, 256)]
+    assert plan.computed_px == 2 * 288 * 48
+    assert plan.squares.computed_px == 2 * 288 * 288
+    assert parse_tile_plan(json.loads(json.dumps(plan.to_json()))) == plan
+
+
 def test_tiles_without_enough_tissue_are_left_out() -> None:
     mask = np.zeros((32, 32), bool)
     mask[:16, :4] = True
@@ -105,7 +148,7 @@ def test_impossible_tiles_are_refused(shape: tuple[int, int, int]) -> None:
         TileShape(*shape)
 
 
-@pytest.mark.parametrize("key", ["grid", "tile_px", "cells"])
+@pytest.mark.parametrize("key", ["grid", "tile_px", "cells", "parts"])
 def test_an_incomplete_plan_is_refused(key: str) -> None:
     raw = plan_whole(Grid((10, 10), 2.0), shape=TileShape(4, 0, 1)).to_json()
     del raw[key]
@@ -117,3 +160,10 @@ def test_a_plan_with_tiles_outside_its_plane_is_refused() -> None:
     raw = TilePlan(Grid((10, 10), 2.0), TileShape(4, 0, 1), ((3, 0),)).to_json()
     with pytest.raises(TilePlanError, match="outside its plane"):
         parse_tile_plan(raw)
+
+
+@pytest.mark.parametrize("part", [[0, 0, 5, 4], [4, 0, 6, 2], [1, 1, 1, 3]])
+def test_a_plan_with_parts_outside_their_tiles_is_refused(part: list[int]) -> None:
+    raw = plan_whole(Grid((10, 10), 2.0), shape=TileShape(4, 0, 1)).to_json()
+    with pytest.raises(TilePlanError, match="parts outside their tiles"):
+        parse_tile_plan(raw | {"parts": [[0, 0, *part]]})

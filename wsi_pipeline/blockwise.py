@@ -23,6 +23,8 @@ from wsi_pipeline.geometry import Box
 Note = TypeVar("Note")
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
+Prepare = Callable[[], object]
+"""Gets a worker ready; called often, so it must be cheap and may be repeated."""
 
 _LOCAL = ("threads", "processes", "sync")
 
@@ -44,6 +46,7 @@ def cover_plane(
     *,
     scheduler: str = "threads",
     workers: int = 1,
+    prepare: Prepare | None = None,
     on_progress: Progress | None = None,
 ) -> list[Note]:
     """Run a function over all tiles of a plane.
@@ -59,6 +62,8 @@ def cover_plane(
         ``threads``, ``processes``, ``sync`` or the address of a Dask scheduler.
     workers
         Threads or processes to use; a remote scheduler brings its own.
+    prepare
+        Called in every worker before it computes, if possible before its threads start.
     on_progress
         Called after each tile.
 
@@ -74,9 +79,11 @@ def cover_plane(
     BlockError
         If a remote scheduler does not answer, or a tile kills its workers.
     """
-    named, todo = _Named(tile_function), list(tiles)
+    named, todo = _Named(tile_function, prepare), list(tiles)
     if scheduler not in _LOCAL:
         return _run_remote(named, todo, address=scheduler, on_progress=on_progress)
+    if prepare and scheduler != "processes":
+        prepare()
     run = dask.delayed(named, pure=False, traverse=False)
     tasks = [run(tile) for tile in todo]
     with _Count(len(todo), on_progress):
@@ -98,6 +105,8 @@ def _run_remote(
     except OSError as fault:
         raise BlockError(f"no Dask scheduler answers at {address}: {fault}") from fault
     with client:
+        if tile_function.prepare:
+            client.run(tile_function.prepare)
         futures = client.map(tile_function, tiles, pure=False, retries=1)
         for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
             failure = future.exception()
@@ -119,11 +128,14 @@ def _raise_remote(failure: BaseException, killed: type[BaseException]) -> NoRetu
 
 @dataclass(frozen=True, slots=True)
 class _Named(Generic[Task, Note]):
-    """Tile function whose errors name the tile's box."""
+    """Tile function that prepares its worker, and whose errors name the tile's box."""
 
     tile_function: Callable[[Task], Note]
+    prepare: Prepare | None
 
     def __call__(self, tile: Task) -> Note:
+        if self.prepare:
+            self.prepare()
         try:
             return self.tile_function(tile)
         except Exception as fault:

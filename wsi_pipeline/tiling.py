@@ -1,7 +1,8 @@
 """Which boxes do we read, and which part of each do we keep?
 
-1. The plane is cut into square *write boxes* on chunk borders; they partition it exactly.
-2. A write box that shows no tissue is left out.
+1. The plane is cut into squares on shard borders; they partition it exactly.
+2. A square that shows no tissue is left out; of the others, the *write box* is the part that holds
+   their tissue.  No two write boxes touch one shard.
 3. Each write box gets a *read box*: the write box plus the network's halo, its corners
    moved outwards to multiples of the network's stride.  It may reach beyond the plane;
    what lies there is padding.
@@ -14,7 +15,7 @@ computed at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.errors import TilePlanError
 from wsi_pipeline.geometry import Box, Grid
+
+Cell = tuple[int, int]
+"""Row and column of a square in the lattice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,9 @@ class Tile:
     Parameters
     ----------
     row, column
-        Place of the write box in the lattice of write boxes.
+        Place in the lattice of squares.
     write
-        Box whose pixels this tile decides; on the plan's grid, inside the plane.
+        Box whose pixels this tile decides; on the plan's grid, inside the plane and its square.
     read
         Box the network sees; contains ``write``, may reach beyond the plane.
     """
@@ -56,7 +60,7 @@ class TileShape:
     Parameters
     ----------
     tile_px
-        Edge of a write box.
+        Edge of a square, and of a write box at most.
     halo_px
         Context needed on each side: at least the radius of the receptive field.
     stride_px
@@ -81,14 +85,17 @@ class TilePlan:
     grid
         Plane that is covered.
     shape
-        Sizes of write box, halo and stride.
+        Sizes of square, halo and stride.
     cells
         ``(row, column)`` of each tile kept, in row-major order.
+    parts
+        Write box by cell, where it is smaller than the cell's square.
     """
 
     grid: Grid
     shape: TileShape
-    cells: tuple[tuple[int, int], ...]
+    cells: tuple[Cell, ...]
+    parts: Mapping[Cell, Box] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -97,15 +104,20 @@ class TilePlan:
         return (self.tile(row, column) for row, column in self.cells)
 
     @property
+    def squares(self) -> TilePlan:
+        """The same tiles, each of which decides all of its square."""
+        return replace(self, parts={})
+
+    @property
     def lattice(self) -> tuple[int, int]:
-        """Rows and columns of write boxes on the whole plane, glass included."""
+        """Rows and columns of squares on the whole plane, glass included."""
         return _lattice(self.grid, self.shape.tile_px)
 
     def tile(self, row: int, column: int) -> Tile:
         """Boxes of the tile at one place of the lattice."""
         edge = self.shape.tile_px
         write = Box(row * edge, column * edge, (row + 1) * edge, (column + 1) * edge)
-        write = write & self.grid.box
+        write = self.parts.get((row, column), write & self.grid.box)
         return Tile(row, column, write, _read_box(write, self.shape))
 
     @property
@@ -127,6 +139,7 @@ class TilePlan:
             "stride_px": self.shape.stride_px,
             "lattice": list(self.lattice),
             "cells": [list(cell) for cell in self.cells],
+            "parts": [[*cell, *astuple(part)] for cell, part in self.parts.items()],
         }
 
 
@@ -151,13 +164,14 @@ def plan_tiles(
     tissue_grid
         Plane of the mask.
     min_tissue_fraction
-        Tiles with a smaller share of tissue are left out; at 0 a single tissue pixel
-        anywhere under the tile keeps it.
+        Squares with a smaller share of tissue are left out; at 0 a single tissue pixel
+        anywhere under the square keeps it.
 
     Returns
     -------
     TilePlan
-        Tiles in row-major order; empty if there is no tissue.
+        Tiles in row-major order, each of which decides the bounding box of its tissue; empty if
+        there is no tissue.
 
     Raises
     ------
@@ -166,16 +180,17 @@ def plan_tiles(
     """
     if tissue.shape != tissue_grid.shape:
         raise TilePlanError(f"tissue mask is {tissue.shape}, its grid {tissue_grid.shape}")
-    whole = TilePlan(grid, shape, _all_cells(grid, shape.tile_px))
-    kept = tuple(
-        (tile.row, tile.column)
-        for tile in whole
-        if _has_tissue(
-            tissue[(tissue_grid.covering(tile.write, grid) & tissue_grid.box).slices],
-            min_tissue_fraction,
-        )
-    )
-    return TilePlan(grid, shape, kept)
+    kept, parts = [], {}
+    for tile in plan_whole(grid, shape=shape):
+        coarse = tissue_grid.covering(tile.write, grid) & tissue_grid.box
+        if not _has_tissue(tissue[coarse.slices], min_tissue_fraction):
+            continue
+        kept.append((tile.row, tile.column))
+        around = _bounding(tissue[coarse.slices]).shifted(coarse.top, coarse.left)
+        part = _to_the_edge(around, tissue_grid, grid) & tile.write
+        if part.area_px and part != tile.write:
+            parts[tile.row, tile.column] = part
+    return TilePlan(grid, shape, tuple(kept), parts)
 
 
 def plan_whole(grid: Grid, *, shape: TileShape) -> TilePlan:
@@ -195,12 +210,18 @@ def parse_tile_plan(raw: Mapping[str, Any]) -> TilePlan:
         grid = Grid.from_json(raw["grid"])
         shape = TileShape(int(raw["tile_px"]), int(raw["halo_px"]), int(raw["stride_px"]))
         cells = tuple((int(row), int(column)) for row, column in raw["cells"])
+        parts = {(int(row), int(column)): Box(*map(int, box)) for row, column, *box in raw["parts"]}
     except (KeyError, TypeError, ValueError, IndexError) as fault:
         raise TilePlanError(f"not a tile plan ({fault!r}); write it again") from fault
     rows, columns = _lattice(grid, shape.tile_px)
     if any(not (0 <= row < rows and 0 <= column < columns) for row, column in cells):
         raise TilePlanError("the tile plan names tiles outside its plane; write it again")
-    return TilePlan(grid, shape, cells)
+    squares = TilePlan(grid, shape, cells)
+    if any(
+        not box.area_px or squares.tile(*cell).write & box != box for cell, box in parts.items()
+    ):
+        raise TilePlanError("the tile plan names parts outside their tiles; write it again")
+    return replace(squares, parts=parts)
 
 
 def _lattice(grid: Grid, tile_px: int) -> tuple[int, int]:
@@ -214,6 +235,23 @@ def _all_cells(grid: Grid, tile_px: int) -> tuple[tuple[int, int], ...]:
 
 def _has_tissue(mask: NDArray[np.bool_], min_fraction: float) -> bool:
     return bool(mask.any()) and float(mask.mean()) >= min_fraction
+
+
+def _bounding(mask: NDArray[np.bool_]) -> Box:
+    """Smallest box around what is true, of which there is some."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
+def _to_the_edge(box: Box, coarse: Grid, fine: Grid) -> Box:
+    """Cover a box of one plane on a finer one, whose last pixels may lie beyond the coarse."""
+    cover = fine.covering(box, coarse)
+    return Box(
+        cover.top if box.top > 0 else 0,
+        cover.left if box.left > 0 else 0,
+        cover.bottom if box.bottom < coarse.shape[0] else fine.shape[0],
+        cover.right if box.right < coarse.shape[1] else fine.shape[1],
+    )
 
 
 def _read_box(write: Box, shape: TileShape) -> Box:

@@ -40,7 +40,7 @@ def scores_at_once(record: SlideRecord, tiled: TiledSlide, model: Path) -> np.nd
     shape = TileShape(max(plan.grid.shape), plan.shape.halo_px, plan.shape.stride_px)
     tile = TilePlan(plan.grid, shape, ((0, 0),)).tile(0, 0)
     rgb = open_cached(record).read_region(tile.read, plan.grid.mpp)
-    scores = load_segmenter(model, device="cpu").infer(rgb).novelty
+    scores = load_segmenter(model, device="cpu", precision="auto").infer(rgb).novelty
     assert scores is not None
     tissue = tissue_within(
         tile.write,

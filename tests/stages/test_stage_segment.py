@@ -3,7 +3,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from wsi_pipeline.errors import (
 )
 from wsi_pipeline.segment import Segmenter, load_segmenter, read_card
 from wsi_pipeline.slide import Slide
+from wsi_pipeline.slide.base import PyramidSlide
 from wsi_pipeline.stages.artefacts import read_json, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model
@@ -34,6 +39,9 @@ def test_the_store_says_how_it_was_made(
     about = Segmentation(segmentation).attributes
     assert about["slide_id"] == "p1"
     assert about["tiles"] == len(tiled.plan)
+    plan = tiled.plan
+    assert about["pixels"] == {"decided": plan.needed_px, "computed": plan.computed_px}
+    assert plan.needed_px < plan.squares.needed_px
     assert about["run_seconds"] > 0
     assert about["input"] == record.input
     assert about["mpp"] == {"level_0": record.info["mpp"], "source": record.info["mpp_source"]}
@@ -228,6 +236,38 @@ def test_a_new_plan_under_an_old_name_is_the_one_that_counts(
     assert not Segmentation(out).read_labels().any()  # outside the sections all is background
 
 
+def test_no_more_tiles_compute_than_there_are_workers(
+    record: SlideRecord, tiled: TiledSlide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others read and write meanwhile: with two ahead, three are in flight and one computes."""
+    most: dict[str, int] = {"reading": 0, "computing": 0}
+    now, lock = {"reading": 0, "computing": 0}, threading.Lock()
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watch(*arguments: Any, **named: Any) -> Any:
+            with lock:
+                now[name] += 1
+                most[name] = max(most[name], now[name])
+            time.sleep(0.05)
+            try:
+                return function(*arguments, **named)
+            finally:
+                with lock:
+                    now[name] -= 1
+
+        return watch
+
+    monkeypatch.setattr(Segmenter, "infer", watched("computing", Segmenter.infer))
+    monkeypatch.setattr(PyramidSlide, "read_region", watched("reading", PyramidSlide.read_region))
+    plan = dataclasses.replace(tiled.plan, cells=tiled.plan.cells[:6])
+    tiles = save_plan(tmp_path, record, plan)
+    config = settings(workers=1, look_ahead=2)
+    most["reading"] = 0
+    segment_slide(record, tiles=tiles, config=config, out=tmp_path / "s.ome.zarr")
+    assert most["computing"] == 1
+    assert 2 <= most["reading"] <= 3
+
+
 def test_cores_are_those_this_process_may_use() -> None:
     assert available_cores() >= 1
 
@@ -238,10 +278,10 @@ def test_a_model_that_changes_while_it_runs_is_refused(
     """Half a slide segmented with one model and half with another is no result."""
     model = shutil.copytree(unet, tmp_path / "model")
 
-    def load_changed(folder: Path, *, device: str) -> Segmenter:
+    def load_changed(folder: Path, *, device: str, precision: str) -> Segmenter:
         with (folder / "model.toml").open("a") as card:
             card.write("# changed\n")
-        return load_segmenter(folder, device=device)
+        return load_segmenter(folder, device=device, precision=precision)
 
     monkeypatch.setattr("wsi_pipeline.stages.segment.load_segmenter", load_changed)
     out = tmp_path / "s.ome.zarr"

@@ -227,7 +227,7 @@ def test_exported_pictures_are_the_slides_pixels(
     assert count == len(few)
     assert told[-1] == (len(few), len(few))
     assert len(list((tmp_path / "png").iterdir())) == len(few)
-    for tile in few:
+    for tile in few.squares:
         name = f"y{tile.write.top:07d}_x{tile.write.left:07d}.png"
         with Image.open(tmp_path / "png" / name) as image:
             exported = np.asarray(image)
@@ -243,7 +243,7 @@ def test_an_exported_array_holds_the_slides_pixels(
     assert array.chunks == (256, 256, 3)
     assert Grid.from_json(array.attrs["grid"]) == few.grid
     expected = np.full((*few.grid.shape, 3), 255, np.uint8)
-    for tile in few:
+    for tile in few.squares:
         expected[tile.write.slices] = slide.read_region(tile.write, few.grid.mpp)
     np.testing.assert_array_equal(array[:], expected)
 

@@ -32,9 +32,10 @@ def computed_px(tiled: TiledSlide) -> NDArray[np.bool_]:
 
 
 def assert_tiled_is_whole(
-    record: SlideRecord, tiled: TiledSlide, stored: Path, *, model: Path
+    record: SlideRecord, tiled: TiledSlide, stored: Path, *, model: Path, precision: str = "auto"
 ) -> None:
-    whole = segment_whole(record, tiled.plan, load_segmenter(model, device="cpu"))
+    segmenter = load_segmenter(model, device="cpu", precision=precision)
+    whole = segment_whole(record, tiled.plan, segmenter)
     store, computed = Segmentation(stored), computed_px(tiled)
     probabilities = store.read_probabilities(store.grid.box)
     assert np.abs(probabilities - whole)[:, computed].max() <= PROBABILITY_ERROR
@@ -52,16 +53,19 @@ def assert_tiled_is_whole(
 
 
 @pytest.mark.parametrize("tile_px", [128, 256])
-@pytest.mark.parametrize("model", ["colour-baseline", "unet"])
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [("colour-baseline", "auto"), ("unet", "float32"), ("unet", "bfloat16")],
+)
 def test_tiled_is_whole_on_a_phantom(
-    record: SlideRecord, unet: Path, tmp_path: Path, model: str, tile_px: int
+    record: SlideRecord, unet: Path, tmp_path: Path, model: str, precision: str, tile_px: int
 ) -> None:
     folder = unet if model == "unet" else find_model(model)
     config = parse_config(
         {
             "tiling": {"tile_px": tile_px},
             "store": {"chunk_px": 64},
-            "segment": {"device": "cpu", "model": str(folder)},
+            "segment": {"device": "cpu", "model": str(folder), "precision": precision},
         }
     )
     tiles, out = tmp_path / "tiles.json", tmp_path / "segmentation.ome.zarr"
@@ -69,7 +73,7 @@ def test_tiled_is_whole_on_a_phantom(
     rows, columns = tiled.plan.lattice
     assert 4 < len(tiled.plan) < rows * columns
     segment_slide(record, tiles=tiles, config=config, out=out)
-    assert_tiled_is_whole(record, tiled, out, model=folder)
+    assert_tiled_is_whole(record, tiled, out, model=folder, precision=precision)
 
 
 @pytest.mark.parametrize("model", ["colour-baseline", "unet"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,5 +33,9 @@ Mpp = Annotated[
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Model id or folder.", show_default="colour-baseline"),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"] | None,
+    typer.Option(help="Numbers the network computes in.", show_default="auto"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

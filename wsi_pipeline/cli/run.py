@@ -28,7 +28,7 @@ from wsi_pipeline.cli.inputs import (
     read_settings,
     read_yaml,
 )
-from wsi_pipeline.cli.options import Model, Overrides, SettingsFile
+from wsi_pipeline.cli.options import Model, Overrides, Precision, SettingsFile
 from wsi_pipeline.cli.snakemake import INTERRUPTED, Workflow
 from wsi_pipeline.errors import ConfigError, StoreError, WsiPipelineError
 from wsi_pipeline.stages.artefacts import write_text
@@ -47,20 +47,23 @@ def run(
         bool, typer.Option("--dry-run", "-n", help="Only say what would be done.")
     ] = False,
     model: Model = None,
+    precision: Precision = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
 ) -> None:
     """Segment, measure and report all slides of a case table."""
-    changes = [*(overrides or ()), *([f"segment.model={json.dumps(model)}"] if model else [])]
+    named = {"model": model, "precision": precision}
+    options = [f"segment.{name}={json.dumps(value)}" for name, value in named.items() if value]
+    changes = [*(overrides or ()), *options]
     rows, settings = _check_inputs(table, config=config, changes=changes)
     content = {"cases": str(table.absolute()), "out": ".", "settings": settings}
-    options = (
+    flags = (
         *("--workflow-profile", str(_find_profile(profile))),
         *("--cores", str(cores) if cores else "all"),
     )
     out = out.absolute()
     with _only_run(out) as lock:
-        workflow = Workflow(out, lock.fileno(), options)
+        workflow = Workflow(out, lock.fileno(), flags)
         if dry_run:
             raise typer.Exit(_try_run(workflow, content))
         path = out / "run.yaml"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wsi_pipeline.cli.inputs import read_settings
-from wsi_pipeline.cli.options import AsJson, Model, Mpp, Overrides, SettingsFile, SlideArgument
+from wsi_pipeline.cli.options import (
+    AsJson,
+    Model,
+    Mpp,
+    Overrides,
+    Precision,
+    SettingsFile,
+    SlideArgument,
+)
 from wsi_pipeline.cli.progress import show_progress
 from wsi_pipeline.errors import ConfigError
 
@@ -70,7 +79,7 @@ def tile(
     from wsi_pipeline.stages.segment import available_cores  # noqa: PLC0415
     from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
 
-    settings = _settings(config, overrides, model)
+    settings = _settings(config, overrides, {"model": model})
     record = _open_record(slide, mpp, settings)
     tiled = tile_slide(record, config=settings, out=out, picture=picture)
     rows, columns = tiled.plan.lattice
@@ -91,6 +100,7 @@ def segment(
         Path | None, typer.Option(help="tiles.json; planned beside the output if not given.")
     ] = None,
     model: Model = None,
+    precision: Precision = None,
     mpp: Mpp = None,
     workers: Annotated[int | None, typer.Option(help="Dask workers.", show_default="all")] = None,
     scheduler: Annotated[
@@ -104,7 +114,10 @@ def segment(
     from wsi_pipeline.stages.segment import segment_slide  # noqa: PLC0415
     from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
 
-    settings = _settings(config, overrides, model, workers=workers, scheduler=scheduler)
+    named = {
+        "model": model, "precision": precision, "workers": workers, "scheduler": scheduler,
+    }  # fmt: skip
+    settings = _settings(config, overrides, named)
     record = _open_record(slide, mpp, settings)
     if tiles is None:
         tiles = out.with_name("tiles.json")
@@ -142,7 +155,7 @@ def nuclei(
 
     if segmentation is None and not everywhere:
         raise ConfigError("say where: give --segmentation for its tumour, or --everywhere")
-    settings = _settings(config, overrides, None, workers=workers, scheduler=scheduler)
+    settings = _settings(config, overrides, {"workers": workers, "scheduler": scheduler})
     record = _open_record(slide, mpp, settings)
     with show_progress(record.declared.slide_id) as tell:
         about = find_nuclei(
@@ -187,15 +200,9 @@ def measure(
 
 
 def _settings(
-    path: Path | None,
-    overrides: list[str] | None,
-    model: str | None,
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    path: Path | None, overrides: list[str] | None, named: Mapping[str, str | int | None]
 ) -> Config:
     """Settings with the options that have a name of their own put last."""
-    named = {"model": model, "workers": workers, "scheduler": scheduler}
     texts = [
         f"segment.{name}={json.dumps(value)}" for name, value in named.items() if value is not None
     ]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -67,8 +68,10 @@ class ScoredNetwork(nn.Module):
         return logits, self.score(deepest)
 
     def score(self, deepest: Tensor) -> Tensor:
-        """Distances (N, Y, X) of a deepest plane (N, K, Y, X)."""
-        distances: Tensor = nn.functional.conv2d(deepest - self.mean, self.whitening).norm(dim=1)
+        """Distances (N, Y, X) of a deepest plane (N, K, Y, X), in float32 whatever its numbers."""
+        with torch.autocast(deepest.device.type, enabled=False):
+            deviation = deepest.float() - self.mean
+            distances: Tensor = nn.functional.conv2d(deviation, self.whitening).norm(dim=1)
         return distances
 
 

@@ -23,7 +23,7 @@ import wsi_pipeline
 from wsi_pipeline.config import Config
 from wsi_pipeline.errors import StoreError
 
-_ELSEWHERE = ("device", "scheduler", "workers", "model")
+_ELSEWHERE = ("device", "scheduler", "workers", "look_ahead", "model")
 """Settings that must not change a result, and the model, which is named by its checksum."""
 
 

@@ -58,7 +58,7 @@ def export_tiles(
     record
         An inspected slide.
     plan
-        Tiles to write.
+        Tiles to write; each as its whole square.
     out
         A path ending in ``.zarr`` for one (Y, X, 3) array whose chunks are the tiles, any
         other for a folder of PNG files.
@@ -81,7 +81,7 @@ def export_tiles(
         raise ConfigError(f"{out} is a file; give a folder or a path ending in .zarr")
     with whole(out) as partial:
         write = _prepare(record, plan, partial, as_zarr=out.suffix == ".zarr")
-        notes = cover_plane(write, plan, workers=workers, on_progress=on_progress)
+        notes = cover_plane(write, plan.squares, workers=workers, on_progress=on_progress)
     return len(notes)
 
 

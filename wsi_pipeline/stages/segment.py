@@ -1,7 +1,8 @@
 """``slide.json`` + ``tiles.json`` → ``segmentation.ome.zarr``: which class is each pixel?
 
 One Dask task per tile reads its box, runs the model, and writes image, probabilities and
-labels.  Slides, models and stores are opened inside the task, once per process.
+labels.  Slides, models and stores are opened inside the task, once per process.  A few more tasks
+run than may compute at a time, so that some read and write meanwhile.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,15 @@ from wsi_pipeline.config import Config
 from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
-from wsi_pipeline.segment import ModelCard, Segmenter, limit_threads, load_segmenter, read_card
+from wsi_pipeline.segment import (
+    ModelCard,
+    Segmenter,
+    keep_memory,
+    limit_threads,
+    load_segmenter,
+    read_card,
+    settle_precision,
+)
 from wsi_pipeline.segment.novelty import novelty_of_tissue, summarise_novelty
 from wsi_pipeline.slide import Slide, open_slide
 from wsi_pipeline.stages.artefacts import provenance, used_settings, whole
@@ -51,12 +61,14 @@ class SegmentTile:
         How the slide is opened.
     tiles_path
         ``tiles.json``, for the tissue mask.
-    model_folder, model_sha256, device
-        Which model is loaded, and where it runs.
+    model_folder, model_sha256, device, precision
+        Which model is loaded, where it runs and in which numbers.
     store_path
         Where to write.
     grid
         The working plane.
+    computing
+        How many tiles may be in the network at a time, in one process.
     """
 
     slide_path: Path
@@ -66,8 +78,10 @@ class SegmentTile:
     model_folder: Path
     model_sha256: str
     device: str
+    precision: str
     store_path: Path
     grid: Grid
+    computing: int
 
     def __call__(self, tile: Tile) -> NDArray[np.float32]:
         """Segment one tile; return how unlike training its tissue is, position by position.
@@ -75,13 +89,14 @@ class SegmentTile:
         One number per stride of the network; none from a model that does not score.
         """
         slide = _slide(self.slide_path, self.slide_mpp, self.backend, _stamp(self.slide_path))
-        segmenter = _segmenter(self.model_folder, self.device, self.model_sha256)
+        segmenter = _segmenter(self.model_folder, self.device, self.precision, self.model_sha256)
         tiled = _tiled(self.tiles_path, _stamp(self.tiles_path))
         # Tiles run side by side; sums split over threads would depend on how many there are.
         limit_threads(1)
         rgb = slide.read_region(tile.read, self.grid.mpp)
-        result = segmenter.infer(rgb)
-        probabilities = quantise(result.probabilities[(slice(None), *tile.keep)])
+        with _turn(self.computing):
+            result = segmenter.infer(rgb, keep=tile.keep)
+        probabilities = quantise(result.probabilities)
         tissue = tissue_within(
             tile.write,
             grid=self.grid,
@@ -134,14 +149,18 @@ def segment_slide(
         If a region of the slide cannot be decoded; the error's note names the tile.
     """
     start = time.perf_counter()
+    keep_memory()  # before the store starts threads, whose arenas others would share
     folder = find_model(config.segment.model)
     tiled, card = read_tiled(tiles), read_card(folder)
     plan = tiled.plan
     record.check_same(tiled.source, what=f"the tile plan {tiles.name}")
     check_plan(plan, card)
-    workers = config.segment.workers or available_cores()
-    if config.segment.scheduler in ("threads", "sync"):
-        _segmenter(folder, config.segment.device, card.sha256)  # a bad model shows at once
+    config = _settled(config, card)
+    run = config.segment
+    workers = run.workers or available_cores()
+    if run.scheduler in ("threads", "sync"):
+        _segmenter(folder, run.device, run.precision, card.sha256)  # a bad model shows at once
+        _turn(workers)  # made before there are threads that could each make one
     with whole(out) as partial:
         create_segmentation(
             partial,
@@ -156,21 +175,25 @@ def segment_slide(
             tiles_path=tiles.resolve(),
             model_folder=folder,
             model_sha256=card.sha256,
-            device=config.segment.device,
+            device=run.device,
+            precision=run.precision,
             store_path=partial.resolve(),
             grid=plan.grid,
+            computing=workers,
         )
         scores = cover_plane(
             job,
             plan,
-            scheduler=config.segment.scheduler,
-            workers=workers,
+            scheduler=run.scheduler,
+            workers=workers + (run.look_ahead if run.scheduler == "threads" else 0),
+            prepare=keep_memory,
             on_progress=on_progress,
         )
         _write_pyramid(partial, workers)
         Segmentation(partial, mode="r+").annotate(
             {
                 "tiles": len(plan),
+                "pixels": {"decided": plan.needed_px, "computed": plan.computed_px},
                 "novelty": _novelty(scores, card),
                 "run_seconds": round(time.perf_counter() - start, 2),
             }
@@ -245,8 +268,8 @@ def _slide(path: Path, mpp: float, backend: str, stamp: int) -> Slide:
 
 
 @lru_cache(maxsize=1)
-def _segmenter(folder: Path, device: str, sha256: str) -> Segmenter:
-    segmenter = load_segmenter(folder, device=device)
+def _segmenter(folder: Path, device: str, precision: str, sha256: str) -> Segmenter:
+    segmenter = load_segmenter(folder, device=device, precision=precision)
     if segmenter.card.sha256 != sha256:
         raise ModelMismatchError(
             f"the model in {folder} is not the one this run began with; give all workers the "
@@ -255,10 +278,23 @@ def _segmenter(folder: Path, device: str, sha256: str) -> Segmenter:
     return segmenter
 
 
+@cache
+def _turn(computing: int) -> BoundedSemaphore:
+    """What a tile waits for before it computes; one for all threads of a process."""
+    return BoundedSemaphore(computing)
+
+
 @lru_cache(maxsize=2)
 def _tiled(path: Path, stamp: int) -> TiledSlide:
     del stamp
     return read_tiled(path)
+
+
+def _settled(config: Config, card: ModelCard) -> Config:
+    """Settings with the precision that ``auto`` means here: what provenance records."""
+    wish, device = config.segment.precision, config.segment.device
+    precision = settle_precision(wish, card=card, device=device)
+    return replace(config, segment=replace(config.segment, precision=precision))
 
 
 def _layout(plan: TilePlan, config: Config) -> StoreLayout:

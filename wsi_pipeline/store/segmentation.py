@@ -165,12 +165,12 @@ class Segmentation:
         probabilities: NDArray[np.uint8],
         labels: NDArray[np.uint8],
     ) -> None:
-        """Write what one tile decides; ``box`` starts on a shard and fills it.
+        """Write what one tile decides; nobody else writes to its shard.
 
         Parameters
         ----------
         box
-            Write box at full resolution.
+            Write box at full resolution; it lies in one shard.
         rgb : (Y, X, 3) uint8
             Image.
         probabilities : (C, Y, X) uint8

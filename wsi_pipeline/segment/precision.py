@@ -1,0 +1,107 @@
+"""In which numbers does a network compute?
+
+1. `choose_precision` settles ``auto``: bfloat16 where the processor or the GPU multiplies it in
+   hardware, else float32.  A network that is not built in always computes in float32.
+2. `prepare_network` folds batch normalisation into the convolutions before it and, on a
+   processor, turns the weights into that precision.
+
+Eight bits of mantissa are enough for the planes of a network that calls classes, whose inputs have
+eight bits themselves; half as many bytes are half as much memory to move.  What is summed over
+channels is summed in float32 inside each operation.  The last step (temperature, softmax) and the
+score of novelty are always float32.
+
+References
+----------
+Kalamkar et al. 2019, arXiv:1905.12322 (bfloat16); Jacob et al. 2018, doi:10.1109/CVPR.2018.00286
+(folding batch normalisation).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from wsi_pipeline.errors import ModelMismatchError
+from wsi_pipeline.segment.card import NETWORKS, ModelCard
+from wsi_pipeline.segment.network import PixelNetwork
+from wsi_pipeline.segment.scored import ScoredNetwork
+
+
+def choose_precision(wish: str, *, card: ModelCard, device: str) -> str:
+    """Settle in which numbers a model computes on a device.
+
+    Parameters
+    ----------
+    wish
+        ``auto``, ``float32`` or ``bfloat16``.
+    card
+        Of the model.
+    device
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    str
+        ``float32`` or ``bfloat16``.
+
+    Raises
+    ------
+    ModelMismatchError
+        If bfloat16 was asked for and the model computes in float32 only.
+    """
+    if card.loader == "builtin" and card.architecture in NETWORKS:
+        if wish == "auto":
+            return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+        return wish
+    if wish == "bfloat16":
+        raise ModelMismatchError(
+            f"model '{card.id}' computes in float32 only; set segment.precision to auto or float32"
+        )
+    return "float32"
+
+
+def prepare_network(network: nn.Module, *, precision: str, device: str) -> nn.Module:
+    """Make a loaded network ready to run; built-in ones are folded and cast.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; it is changed.
+    precision
+        See `choose_precision`.
+    device
+        A GPU keeps float32 weights and casts as it goes (autocast).
+    """
+    inner = network.network if isinstance(network, ScoredNetwork) else network
+    if isinstance(inner, PixelNetwork):
+        fold_batch_norm(inner)
+        if precision == "bfloat16" and device == "cpu":
+            # Weights of bfloat16 were 1.3 times as fast as autocast on a processor.
+            inner.to(torch.bfloat16)
+    return network
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold each batch normalisation into the convolution right before it, in place.
+
+    In evaluation mode it is a factor and an offset per channel.  Folded, a plane is read and
+    written once less: 0.80-0.87 of the time with bfloat16 weights, 0.97-0.99 with float32.
+    """
+    for block in network.modules():
+        if not isinstance(block, nn.Sequential):
+            continue
+        for (number, layer), (following, norm) in pairwise(list(block.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                block.register_module(number, fuse_conv_bn_eval(layer, norm))
+                block.register_module(following, nn.Identity())
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is faster than float32: without instructions for it, it is slower."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # torch.backends.cpu.get_cpu_capability() says AVX512 with and without them.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
