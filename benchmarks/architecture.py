@@ -227,7 +227,7 @@ def orientation_spec(number: int) -> PhantomSpec:
     """Two vertical, two horizontal, then one of plain stroma; turned by any angle."""
     section = ("vertical", "horizontal", "vertical", "horizontal", "stroma")[number % 5]
     family = ("none", *PATTERNS)[number % 7]
-    seed = FIRST_SEED + 5000 + number
+    seed = FIRST_SEED + 50_000 + number
     size = {"vertical": (4.0, 3.0), "horizontal": (4.0, 4.0), "stroma": (3.0, 3.0)}[section]
     spec = sample_spec(
         seed, section=section, architecture=family, width_mm=size[0], height_mm=size[1]

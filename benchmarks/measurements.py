@@ -46,8 +46,8 @@ from wsi_pipeline.phantom import (
     write_slide_tiff,
 )
 from wsi_pipeline.segment import load_segmenter
+from wsi_pipeline.stages.fields import FIRST_TEST_SEED
 from wsi_pipeline.stages.resources import find_model
-from wsi_pipeline.stages.train import FIRST_TEST_SEED
 
 MPP = 2.0
 ARCHITECTURES = ("solid-cord", "cord", "solid", "trabecular", "single-file", "glandular", "none")

@@ -36,7 +36,7 @@ from scipy.spatial import cKDTree
 
 from wsi_pipeline.classes import TUMOUR
 from wsi_pipeline.config import parse_config
-from wsi_pipeline.geometry import Box, Grid
+from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_nuclei
 from wsi_pipeline.measure.nuclear_grade import grade_of
 from wsi_pipeline.nuclei import (
@@ -46,8 +46,8 @@ from wsi_pipeline.nuclei import (
     haematoxylin_od,
     segment_nuclei,
 )
-from wsi_pipeline.phantom import Phantom, map_nuclei, paint_phantom, sample_spec, vary_lesion
-from wsi_pipeline.stages.train import FIRST_TEST_SEED
+from wsi_pipeline.phantom import Phantom, number_nuclei, paint_phantom, sample_spec, vary_lesion
+from wsi_pipeline.stages.fields import FIRST_TEST_SEED
 
 FIELD_MPP = 0.25
 BREAST = ("TCGA-A7-A13E", "TCGA-AR-A1AK", "TCGA-AR-A1AS", "TCGA-E2-A1B5")
@@ -204,8 +204,8 @@ def on_phantoms(first_seed: int, count: int) -> Iterator[str]:
         mpp, grade = phantom.spec.mpp, phantom.spec.grade
         labels, table, spent = find(compressed(phantom), mpp)
         seconds, area_mm2 = seconds + spent, area_mm2 + labels.size * mpp**2 / 1e6
-        true = map_nuclei(phantom.nuclei, Box.of_shape(labels.shape), mpp=mpp)
-        scores.append(score(np.where(phantom.labels > 0, true, 0), labels, mpp))
+        true = number_nuclei(phantom.nuclei, phantom.labels, mpp=mpp)
+        scores.append(score(true, labels, mpp))
         row, column = (np.floor(table[name] / mpp).astype(int) for name in ("down_um", "right_um"))
         tumour = table[phantom.labels[row, column] == TUMOUR]
         values = measure_nuclei(

@@ -168,8 +168,8 @@ class NucleiSettings:
     """How nuclei are found."""
 
     tile_px: int = _setting(2048, low=256, high=8192)
-    """Edge of a tile at the working mpp, px; no result depends on it. With 110 µm of context a
-    tile of 2048 at 0.5 µm/px costs 1.5 times its own pixels and about 0.4 GB."""
+    """Edge of a tile at the working mpp, px; no result depends on it. With 160 µm of context a
+    tile of 2048 at 0.5 µm/px costs 1.7 times its own pixels and about 0.4 GB."""
     min_contrast: float = _setting(0.5, low=0.1, high=1.0)
     """Least density of a nucleus between that of its surroundings (0) and that of the other
     nuclei around (1): half as dense as they are."""

@@ -2,7 +2,8 @@
 
 1. `stain`: how much haematoxylin each pixel has taken up; estimated once per slide.
 2. `levels`: what is dense for its surroundings.
-3. `basins`: which pixels belong to the same nucleus; `outline`: where it ends.
+3. `readings`: which pixels are one nucleus, with `basins`, which parts them along necks;
+   `outline`: where it ends.
 4. `instances` joins them, `shapes` and `table` measure what was found.
 
 Classical image analysis: nothing is learnt.  All sizes are in µm.  `TILE_REACH_UM` of context

@@ -1,9 +1,8 @@
 """Where does each nucleus begin and end?
 
 1. Haematoxylin, slightly blurred, is set against the levels around it (`levels`).
-2. Depth, the distance to the nearest pixel that is not dense, has one summit per nucleus;
-   pixels climb to their summit.  Summits are one where there is hardly a neck between them,
-   or where both together make an ellipse (`basins`).
+2. The dense pixels are read in several ways, at several levels and parted along their necks;
+   of pieces that lie over each other those are kept that look most like nuclei (`readings`).
 3. The outline of a nucleus lies where its density falls most steeply (`outline`).
 4. What is not of the size, shape and contrast of a nucleus is dropped.
 
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from wsi_pipeline.config import NucleiSettings
-from wsi_pipeline.nuclei.basins import Borders, climb, find_borders, join
 from wsi_pipeline.nuclei.levels import contrast_map
 from wsi_pipeline.nuclei.outline import (
     edge_levels,
@@ -31,6 +29,7 @@ from wsi_pipeline.nuclei.outline import (
     nuclear_levels,
     opened,
 )
+from wsi_pipeline.nuclei.readings import MAX_HOLE_UM2, find_basins
 from wsi_pipeline.nuclei.shapes import measure_moments
 from wsi_pipeline.nuclei.stain import Floats, Stain
 
@@ -39,20 +38,14 @@ Labels = NDArray[np.int32]
 FINEST_MPP, COARSEST_MPP = 0.25, 0.75
 """Pixel widths between which nuclei are outlined, µm: finer pixels add nothing that light
 microscopy resolves, coarser ones leave a lymphocyte seven pixels across and less."""
-TILE_REACH_UM = 110.0
+TILE_REACH_UM = 160.0
 """Context on each side with which a tile finds the nuclei of the whole plane, µm: 24 for the
-levels, 12 of depth, twice 16 of climbing, 32 for the nucleus itself and 10 for filters."""
+levels, 12 of depth, 16 of climbing, 10 for filters, and 32 each for the nucleus, for a piece that
+lies across it and for one across that.  A longer chain of pieces, each decided by the next, would
+reach further."""
 
 BLUR_UM = 0.4
 """Standard deviation of the blur against noise, µm: about that of the optics."""
-_DENSE = 0.42  # contrast from which a pixel counts as dense, below the middle: pale nuclei
-_GROUND = 0.25  # contrast below which nothing belongs to a nucleus
-_DEEPEST_UM = 12.0  # depth beyond which no nucleus reaches
-_SUMMIT_BLUR_UM = 0.5  # blur of the depth against ragged outlines
-# A neck wider than 97 % of the narrower side is no neck; one above 70 % may run through a
-# nucleus if both sides together are an ellipse to within 2 % of the area.
-_NO_NECK, _SOME_NECK, _ELLIPSE = 0.97, 0.7, 0.98
-_MAX_HOLE_UM2 = 25.0  # pale centres of vesicular nuclei
 _SPUR_UM = 0.8  # radius of the disc that must fit everywhere
 _MIN_ELLIPTICITY = 0.85  # less is bent, ragged or several
 
@@ -88,31 +81,9 @@ def segment_nuclei(
     """
     smooth = ndimage.gaussian_filter(density, BLUR_UM / mpp, truncate=3.0)
     contrast = contrast_map(smooth, stain, mpp=mpp)
-    basins = find_basins(contrast, mpp=mpp)
+    basins = find_basins(contrast, mpp=mpp, settings=settings)
     labels = draw_outlines(basins, contrast, mpp=mpp, min_contrast=settings.min_contrast)
     return _plausible(labels, mpp=mpp, settings=settings), smooth
-
-
-def find_basins(contrast: Floats, *, mpp: float) -> Labels:
-    """Number the surroundings of each nucleus; 0 where there can be none."""
-    dense = filled((contrast > _DENSE).astype(np.int32), most_px=_MAX_HOLE_UM2 / mpp**2)
-    depth_um = ndimage.distance_transform_edt(dense).astype(np.float32) * np.float32(mpp)
-    depth_um = np.minimum(depth_um, np.float32(_DEEPEST_UM))
-    height = ndimage.gaussian_filter(depth_um, _SUMMIT_BLUR_UM / mpp, truncate=3.0)
-    basins = climb(height, (contrast > _GROUND) | (dense > 0), mpp=mpp)
-    count = int(basins.max(initial=0))
-    borders = find_borders(basins, height)
-    peak = ndimage.maximum(height, basins, np.arange(count + 1)).astype(np.float32)
-    cores = np.where(dense > 0, basins, 0)
-    return join(peak, borders, is_one=_is_one(cores, borders, peak=peak))[basins]
-
-
-def _is_one(cores: Labels, borders: Borders, *, peak: Floats) -> NDArray[np.bool_]:
-    """Whether neighbouring basins show the same nucleus."""
-    lower = np.minimum(peak[borders.one], peak[borders.two])
-    neck = borders.saddle / np.maximum(lower, np.float32(1e-6))
-    union = measure_moments(cores, len(peak) - 1).plus(borders.one, borders.two)
-    return (neck > _NO_NECK) | ((neck > _SOME_NECK) & (union.ellipticity() > _ELLIPSE))
 
 
 def draw_outlines(basins: Labels, contrast: Floats, *, mpp: float, min_contrast: float) -> Labels:
@@ -122,7 +93,7 @@ def draw_outlines(basins: Labels, contrast: Floats, *, mpp: float, min_contrast:
     edge = edge_levels(basins, contrast, level=level)
     inside = (contrast > edge[basins]) & (level > min_contrast)[basins]
     labels = np.where(inside, basins, 0).astype(np.int32)
-    labels = filled(labels, most_px=_MAX_HOLE_UM2 / mpp**2)
+    labels = filled(labels, most_px=MAX_HOLE_UM2 / mpp**2)
     return largest_pieces(opened(labels, _SPUR_UM / mpp), count=count)
 
 

@@ -1,7 +1,6 @@
 """How large, how long and how convex is each labelled patch?
 
-1. `Moments` holds area, centre and spread of many patches at once; those of two patches add up
-   to those of their union.
+1. `Moments` holds area, centre and spread of many patches at once.
 2. `measure_hulls` finds convex hulls from their width in many directions.
 
 Sums are of whole numbers and differences of their products are exact, so a shape comes out
@@ -32,10 +31,6 @@ class Moments(NamedTuple):
     row_row: Doubles
     column_column: Doubles
     row_column: Doubles
-
-    def plus(self, one: NDArray[np.int64], two: NDArray[np.int64]) -> Moments:
-        """Moments of the unions of pairs of patches."""
-        return Moments(*(sums[one] + sums[two] for sums in self))
 
     def axes_px(self) -> tuple[Doubles, Doubles]:
         """Full axes, longer first, of the ellipse of the same spread, px."""
