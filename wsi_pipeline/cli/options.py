@@ -32,6 +32,6 @@ Mpp = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model id or folder.", show_default="colour-baseline"),
+    typer.Option("--model", "-m", help="Model id or folder.", show_default="skin-tumour-2"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
