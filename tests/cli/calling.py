@@ -10,7 +10,12 @@ import pytest
 
 from wsi_pipeline.cli import main
 
-FAST = ("--set", "tiling.tile_px=256", "--set", "store.chunk_px=64")
+FAST = tuple(
+    word
+    for text in ("tiling.tile_px=256", "store.chunk_px=64", "segment.model=colour-baseline")
+    for word in ("--set", text)
+)
+"""Small tiles, small chunks, and a model that costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,12 +82,12 @@ def write_scoring_unet(folder: Path, *, limit: float = 1.0) -> Path:
 
 
 def settings(**segment: Any) -> Config:
-    """Small tiles on the processor."""
+    """Small tiles on the processor, and a model that costs nothing unless another is named."""
     return parse_config(
         {
             "tiling": {"tile_px": 256},
             "store": {"chunk_px": 64},
-            "segment": {"device": "cpu", "workers": 2, **segment},
+            "segment": {"device": "cpu", "workers": 2, "model": "colour-baseline", **segment},
         }
     )
 

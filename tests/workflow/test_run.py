@@ -23,6 +23,8 @@ from wsi_pipeline.store import Segmentation, read_arrays
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.workflow
+FAST = ("--set", "tiling.tile_px=256", "--set", "segment.model=colour-baseline")
+"""Small tiles, and a model that costs nothing: what these tests ask does not depend on it."""
 
 
 def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -62,7 +64,7 @@ def mixed(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a run with good and bad slides."""
     out = tmp_path_factory.mktemp("mixed") / "out"
     table = write_table(slides / "mixed.tsv", GOOD + BAD)
-    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    done = run("run", table, "--out", out, *FAST)
     assert done.returncode == 1, done.stderr
     for name in ("e", "t", "c"):
         assert f"failed: {name} (inspect)" in done.stderr
@@ -146,7 +148,7 @@ def times_of(out: Path) -> dict[str, int]:
 
 def test_a_second_run_computes_nothing_again(mixed: Path, slides: Path) -> None:
     before = times_of(mixed)
-    done = run("run", slides / "mixed.tsv", "--out", mixed, "--set", "tiling.tile_px=256")
+    done = run("run", slides / "mixed.tsv", "--out", mixed, *FAST)
     assert done.returncode == 1
     assert times_of(mixed) == before
     assert "3 of 6 slides done" in done.stdout
@@ -162,7 +164,7 @@ def test_a_mended_slide_completes_on_the_next_run(
         shutil.copy2(slides / name, folder / name)
     shutil.copy2(slides / "horizontal.tiff", folder / "cut.tiff")
     table = write_table(folder / "mixed.tsv", GOOD + BAD)
-    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    done = run("run", table, "--out", out, *FAST)
     assert done.returncode == 1
     assert rows_of(out)["c"]["status"] == "done"
     case = json.loads((out / "cases" / "four" / "report.json").read_text())
@@ -175,7 +177,7 @@ def finished(mixed: Path, slides: Path, tmp_path: Path) -> tuple[Path, Path]:
     table, out = write_table(slides / "two.tsv", GOOD), tmp_path / "moved"
     first = mixed.parent / "first"
     if not first.exists():
-        assert run("run", table, "--out", first, "--set", "tiling.tile_px=256").returncode == 0
+        assert run("run", table, "--out", first, *FAST).returncode == 0
     shutil.copytree(first, out)
     return table, out
 
@@ -198,7 +200,7 @@ def test_only_what_a_change_touches_is_computed_again(
 ) -> None:
     table, out = finished
     before = times_of(out)
-    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256", *words)
+    done = run("run", table, "--out", out, *FAST, *words)
     assert done.returncode == 0, done.stderr
     new = changed(before, times_of(out))
     assert again <= new
@@ -213,7 +215,7 @@ def test_a_word_in_the_table_only_rewrites_the_reports(finished: tuple[Path, Pat
     text = table.read_text()
     other = table.with_name("lung.tsv")
     other.write_text(text.replace("breast", "lung"))
-    done = run("run", other, "--out", out, "--set", "tiling.tile_px=256")
+    done = run("run", other, "--out", out, *FAST)
     assert done.returncode == 0, done.stderr
     new = changed(before, times_of(out))
     assert new == {"report.html", "report.json", "cohort.html", "cohort.csv"}
@@ -273,19 +275,19 @@ def test_an_interrupted_run_stops_its_jobs_and_goes_on_later(
 ) -> None:
     table, out = write_table(slides / "stop.tsv", GOOD), tmp_path / "out"
     log = tmp_path / "log"
-    process = start(log, "run", table, "--out", out, "--set", "tiling.tile_px=256")
+    process = start(log, "run", table, "--out", out, *FAST)
     job = wait_for("wsi-pipeline tile", process)
     process.send_signal(number)
     assert process.wait(60) == 130
     assert "run the same command again" in log.read_text()
     assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
-    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    done = run("run", table, "--out", out, *FAST)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_killed_run_keeps_its_lock_while_snakemake_lives(slides: Path, tmp_path: Path) -> None:
     table, out = write_table(slides / "kill.tsv", GOOD), tmp_path / "out"
-    process = start(tmp_path / "log", "run", table, "--out", out, "--set", "tiling.tile_px=256")
+    process = start(tmp_path / "log", "run", table, "--out", out, *FAST)
     snakemake_process = wait_for("-m snakemake", process)
     wait_for("wsi-pipeline inspect", process)
     process.kill()
@@ -297,7 +299,7 @@ def test_a_killed_run_keeps_its_lock_while_snakemake_lives(slides: Path, tmp_pat
     finally:
         snakemake_process.send_signal(signal.SIGINT)
         snakemake_process.wait(120)  # it lets its running jobs finish
-    done = run("run", table, "--out", out, "--set", "tiling.tile_px=256")
+    done = run("run", table, "--out", out, *FAST)
     assert done.returncode == 0, done.stderr
 
 
@@ -402,7 +404,7 @@ def test_the_workflow_lints_clean(tmp_path: Path) -> None:
 
 def test_snakemakes_own_report_can_be_made(slides: Path, mixed: Path) -> None:
     table = write_table(slides / "good.tsv", GOOD)
-    done = run("run", table, "--out", mixed.parent / "good", "--set", "tiling.tile_px=256")
+    done = run("run", table, "--out", mixed.parent / "good", *FAST)
     assert done.returncode == 0, done.stderr
     page = mixed.parent / "good" / "snakemake.html"
     done = snakemake(
