@@ -28,9 +28,9 @@ def test_bfloat16_calls_what_float32_calls(slide: Slide) -> None:
     box = Box(0, 0, *(-(-count // stride) * stride for count in grid.shape))
     # With its halo: what a network makes of the zeros beyond a picture is never shown.
     rgb = slide.read_region(box.expanded(halo), grid.mpp)
+    inner = slice(halo, -halo)
     single, half = (
-        load_segmenter(folder, device="cpu", precision=precision)(rgb)
-        .argmax(axis=0)[halo:-halo, halo:-halo]
+        load_segmenter(folder, device="cpu", precision=precision)(rgb).argmax(axis=0)[inner, inner]
         for precision in ("float32", "bfloat16")
     )
     tissue = single != BACKGROUND

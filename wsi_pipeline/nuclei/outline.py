@@ -16,13 +16,14 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 # Outlines are sought between these shares of a nucleus's own level, in steps.
-_LOWEST, _STEP, _STEPS = 0.30, 0.05, 10
+_LOWEST, _STEP, _STEPS = 0.30, 0.05, 11
 # Nor below this contrast, whatever the nucleus: that is cytoplasm.
 _FLOOR = 0.35
 # Steps with few pixels are noise: this many pixels of no slope are added to each.
 _PRIOR_PX = 4.0
-# Steps count with this power of their slope: the steepest, but to a fraction of a step.
-_POWER = 4
+# Steps count with this power of their slope: the steepest, but to a fraction of a step.  A low
+# power takes the middle between the edge of the nucleus and that of its dark cytoplasm.
+_POWER = 12
 
 
 def nuclear_levels(basins: Labels, contrast: Floats, *, count: int) -> Floats:
@@ -61,7 +62,7 @@ def edge_levels(basins: Labels, contrast: Floats, *, level: Floats) -> Floats:
         ndimage.convolve1d(values, (1.0, 2.0, 1.0), axis=1, mode="nearest")
         for values in (total, pixels)
     )
-    weight = (total / (pixels + _PRIOR_PX)) ** _POWER + 1e-30
+    weight = (total / (pixels + _PRIOR_PX)) ** _POWER + 1e-60
     middle = _LOWEST + (np.arange(_STEPS) + 0.5) * _STEP
     edge = level * (weight @ middle / weight.sum(axis=1))
     return np.asarray(np.maximum(edge, _FLOOR), np.float32)
