@@ -245,7 +245,7 @@ class TrainSettings:
     """Tiles per step."""
     precision: str = _setting("bfloat16", choices=("bfloat16", "float32"))
     """Numbers the convolutions are done in; weights and optimiser stay float32."""
-    steps: int = _setting(6500, low=1)
+    steps: int = _setting(4800, low=1)
     """Steps at most."""
     learning_rate: float = _setting(1e-3, low=1e-6, high=1.0)
     """Highest learning rate of AdamW."""

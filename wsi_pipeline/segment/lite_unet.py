@@ -120,12 +120,11 @@ class LiteUNet(PixelNetwork):
         Number of output channels.
     """
 
-    deepest_channels = STAGES[-1].channels
-
     def __init__(self, *, width: int, classes: int) -> None:
         super().__init__()
         self.encoder = LiteEncoder()
-        widths = (self.deepest_channels, 3 * width, 2 * width, width)
+        widths = (STAGES[-1].channels, 3 * width, 2 * width, width)
+        self.deepest_channels = widths[1]
         self.up = nn.ModuleList(
             DoubleConv(deep + STAGES[skip].channels, shallow)
             for (deep, shallow), skip in zip(pairwise(widths), _SKIPS[::-1], strict=True)
@@ -136,7 +135,7 @@ class LiteUNet(PixelNetwork):
 
     @property
     def stride_px(self) -> int:
-        """Edge of the square that shares one position of the deepest plane: 16."""
+        """Edge of the square that shares one position of the encoder's deepest plane: 16."""
         stride = 2
         for stage in STAGES:
             stride *= stage.stride
@@ -159,10 +158,15 @@ class LiteUNet(PixelNetwork):
         return reach + up + stride - 1
 
     def with_deepest(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of normalised RGB, and the deepest plane on the way (one position per stride)."""
+        """Logits of normalised RGB, and the decoder's deepest plane (one position per stride).
+
+        It is the decoder's because photographs have shaped the encoder's planes, too: there empty
+        glass lies no further from tissue than tissue does.
+        """
         planes = self.encoder(rgb)
-        plane = planes[-1]
+        plane, decoded = planes[-1], []
         for block, skip in zip(self.up, _SKIPS[::-1], strict=True):
             plane = block(torch.cat((self.enlarge(plane), planes[skip]), dim=1))
+            decoded.append(plane)
         logits: Tensor = self.unfolded(self.head(plane))
-        return logits, planes[-1]
+        return logits, nn.functional.avg_pool2d(decoded[0], 2)
