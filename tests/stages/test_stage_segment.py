@@ -160,7 +160,13 @@ def test_the_plan_of_another_slide_is_refused(tiles: Path, tmp_path: Path) -> No
 def test_tiles_that_do_not_fit_the_chunks_are_refused(
     record: SlideRecord, tiles: Path, tmp_path: Path
 ) -> None:
-    config = parse_config({"tiling": {"tile_px": 384}, "store": {"chunk_px": 192}})
+    config = parse_config(
+        {
+            "tiling": {"tile_px": 384},
+            "store": {"chunk_px": 192},
+            "segment": {"model": "colour-baseline"},
+        }
+    )
     with pytest.raises(TilePlanError, match=r"no multiple of 'store.chunk_px' \(192\)"):
         segment_slide(record, tiles=tiles, config=config, out=tmp_path / "s.ome.zarr")
     assert not (tmp_path / "s.ome.zarr").exists()
