@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,3 +156,25 @@ def test_a_scheduler_that_does_not_answer_is_said() -> None:
         pytest.raises(BlockError, match="no Dask scheduler answers"),
     ):
         cover_plane(square, PLAN, scheduler="tcp://127.0.0.1:9")
+
+
+def test_after_a_failure_nothing_goes_on_running() -> None:
+    """A store that is cleared away next must be at rest."""
+    started, ended = [], []
+    both = threading.Barrier(2)
+
+    def one_fails(tile: Tile) -> int:
+        started.append(tile)
+        if len(started) <= 2:
+            first = both.wait(timeout=60) == 0
+            if first:
+                raise ValueError("too dark")
+        time.sleep(0.2)
+        ended.append(tile)
+        return 1
+
+    with pytest.raises(ValueError, match="too dark"):
+        cover_plane(one_fails, list(PLAN), workers=2)
+    assert len(ended) == len(started) - 1
+    time.sleep(0.3)
+    assert len(ended) == len(started) - 1

@@ -11,7 +11,9 @@ Write boxes lie on chunk borders, so tasks need no locks and may run in any orde
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, NoReturn, Protocol, TypeVar
 
 import dask
@@ -86,9 +88,16 @@ def cover_plane(
         prepare()
     run = dask.delayed(named, pure=False, traverse=False)
     tasks = [run(tile) for tile in todo]
+    compute = partial(
+        dask.compute, *tasks, scheduler=scheduler, num_workers=workers, optimize_graph=False
+    )
     with _Count(len(todo), on_progress):
-        notes = dask.compute(*tasks, scheduler=scheduler, num_workers=workers, optimize_graph=False)
-    return list(notes)
+        if scheduler != "threads":
+            return list(compute())
+        # A pool of our own is waited for: after a failure no tile goes on writing to a store that
+        # the caller believes to be at rest.
+        with ThreadPoolExecutor(workers) as pool:
+            return list(compute(pool=pool))
 
 
 def _run_remote(
