@@ -4,7 +4,7 @@ A phantom is an H&E picture of skin painted from a geometry, so that every label
 nucleus and fraction is known exactly.  The layers are pure functions:
 
 1. `spec`    what is wanted; priors for what is left open; `look` how tissues take up dye,
-   `surface` what time and knife have done;
+   `surface` what time and knife have done; `ranges` bounds and draws of both;
 2. `frame`   how the section lies on the glass; `noise` random fields;
 3. `skin`, `adnexa`, `anatomy` (`profiles`, `infundibula` and `bundles`, placed by `furnish`),
    `lesion` (patterns in `growth`, place in `site`, trimming in `shapes`), `mimics`, `missing` and

@@ -9,12 +9,11 @@ stroma, `wsi_pipeline.phantom.stroma` dyes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.phantom.ranges import check_amounts
 
 SHARES = ("muscles", "elastosis", "telogen")
 MOST_PER_MM2 = 20.0
@@ -43,18 +42,12 @@ class Anatomy:
     """Solar elastosis of the upper dermis, 0 (none) to 1 (a band of 0.4 mm)."""
 
     def __post_init__(self) -> None:
-        faults = list(_faults(self))
-        if faults:
-            raise ConfigError("phantom anatomy: " + "; ".join(faults))
+        check_amounts(asdict(self), most=_most(self), what="anatomy")
 
 
-def _faults(anatomy: Anatomy) -> Iterator[str]:
-    """Sentences about values that cannot be painted."""
-    for field in fields(anatomy):
-        value, high = getattr(anatomy, field.name), MOST_PER_MM2
-        high = 1.0 if field.name in SHARES else high
-        if not 0 <= value <= high:
-            yield f"'{field.name}' must lie in 0 to {high:g}, not {value}"
+def _most(anatomy: Anatomy) -> dict[str, float]:
+    """The greatest amount of each kind that can be painted."""
+    return {name: 1.0 if name in SHARES else MOST_PER_MM2 for name in asdict(anatomy)}
 
 
 def sample_anatomy(seed: int) -> Anatomy:

@@ -15,6 +15,7 @@ import numpy as np
 from wsi_pipeline.phantom.adnexa import FAR_UM, Follicle, Kind, Patch
 from wsi_pipeline.phantom.frame import Nodes
 from wsi_pipeline.phantom.noise import Floats, smooth_noise
+from wsi_pipeline.phantom.ranges import log_uniform
 from wsi_pipeline.phantom.spec import PhantomSpec
 
 Window = tuple[slice, slice]
@@ -46,7 +47,7 @@ def _widened(rng: np.random.Generator, spec: PhantomSpec, nodes: Nodes, patch: P
     own = patch.follicle
     if own is None or own.tip_um is None or rng.random() >= spec.surface.plugs:
         return patch
-    half, wall, deep = (_log_uniform(rng, span) for span in (HORN_UM, WALL_UM, DEEP_UM))
+    half, wall, deep = (log_uniform(rng, *span) for span in (HORN_UM, WALL_UM, DEEP_UM))
     deep = max(deep, 1.2 * half)
     ends = np.array([(own.x_um, own.y_um), own.tip_um])
     window = nodes.window(ends[:, 0], ends[:, 1], reach_um=3 * own.radius_um + half + 2 * wall)
@@ -101,7 +102,7 @@ def draw_infundibulum(
     rng: np.random.Generator, nodes: Nodes, *, centre_um: tuple[float, float], most_um: float
 ) -> Patch:
     """A horn-filled infundibulum cut across or obliquely, at most ``most_um`` in radius."""
-    half, wall = _log_uniform(rng, (40.0, 200.0)), _log_uniform(rng, WALL_UM)
+    half, wall = log_uniform(rng, 40.0, 200.0), log_uniform(rng, *WALL_UM)
     shrink = min(1.0, most_um / (half + wall))
     half, wall = half * shrink, max(wall * shrink, 30.0)
     stretch, angle = rng.uniform(1.0, 1.9), rng.uniform(0, math.pi)
@@ -117,8 +118,3 @@ def draw_infundibulum(
     inside = np.asarray(core + wall * (1 + 0.2 * wobble), np.float32)
     own = Follicle(*centre_um, half + wall)
     return Patch(window, inside, Kind.FOLLICLE, core, np.maximum(away, np.float32(40.0)), own)
-
-
-def _log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
-    """Draw so that halving is as likely as doubling."""
-    return float(math.exp(rng.uniform(math.log(span[0]), math.log(span[1]))))

@@ -12,10 +12,11 @@ eye from published pictures and physical limits, not fitted to any image (eviden
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from wsi_pipeline.phantom.ranges import log_uniform
 
 Pair = tuple[float, float]
 
@@ -68,22 +69,22 @@ def sample_look(seed: int) -> Look:
     """Draw a look from a random stream of its own."""
     rng = np.random.default_rng([seed, 31])
     return Look(
-        collagen=(_log_uniform(rng, 0.008, 0.07), _log_uniform(rng, 0.2, 0.48)),
-        cleft_um=_log_uniform(rng, 0.5, 4.5),
-        bundle_size=_log_uniform(rng, 0.7, 1.8),
-        stroma_cells=_log_uniform(rng, 0.6, 11.0),
-        epithelium=(_log_uniform(rng, 0.6, 1.8), _log_uniform(rng, 0.6, 1.4)),
-        tumour=(_log_uniform(rng, 0.6, 1.8), _log_uniform(rng, 0.5, 1.4)),
-        foam=_log_uniform(rng, 0.6, 2.8),
-        horn=(_log_uniform(rng, 0.03, 0.3), _log_uniform(rng, 0.12, 0.7)),
+        collagen=(log_uniform(rng, 0.008, 0.07), log_uniform(rng, 0.2, 0.48)),
+        cleft_um=log_uniform(rng, 0.5, 4.5),
+        bundle_size=log_uniform(rng, 0.7, 1.8),
+        stroma_cells=log_uniform(rng, 0.6, 11.0),
+        epithelium=(log_uniform(rng, 0.6, 1.8), log_uniform(rng, 0.6, 1.4)),
+        tumour=(log_uniform(rng, 0.6, 1.8), log_uniform(rng, 0.5, 1.4)),
+        foam=log_uniform(rng, 0.6, 2.8),
+        horn=(log_uniform(rng, 0.03, 0.3), log_uniform(rng, 0.12, 0.7)),
         horn_gaps=float(rng.uniform(0.0, 1.0)),
-        keratinocyte_um=_log_uniform(rng, 9.5, 16.0),
-        gland_rim=_log_uniform(rng, 0.8, 3.0),
-        crowding=_log_uniform(rng, 0.72, 1.08),
+        keratinocyte_um=log_uniform(rng, 9.5, 16.0),
+        gland_rim=log_uniform(rng, 0.8, 3.0),
+        crowding=log_uniform(rng, 0.72, 1.08),
         hyperchromasia=float(rng.uniform(0.0, 1.0)),
-        nuclei=_log_uniform(rng, 0.75, 1.3),
-        stroma_round=_log_uniform(rng, 0.6, 25.0),
-        spindle=_log_uniform(rng, 1.7, 4.5),
+        nuclei=log_uniform(rng, 0.75, 1.3),
+        stroma_round=log_uniform(rng, 0.6, 25.0),
+        spindle=log_uniform(rng, 1.7, 4.5),
     )
 
 
@@ -104,7 +105,7 @@ def rough_look(look: Look, *, seed: int) -> Look:
     """
     rng = np.random.default_rng([seed, 32])
     draws = rng.uniform(0.0, 1.0, 3)
-    haze = _log_uniform(rng, 0.02, 0.16)
+    haze = log_uniform(rng, 0.02, 0.16)
     if rng.random() < 1 / 3:
         return look
     eosin = look.collagen[1] * float(rng.uniform(0.35, 1.0))
@@ -116,8 +117,3 @@ def rough_look(look: Look, *, seed: int) -> Look:
         blur=max(0.0, 1.4 * blur - 0.4),
         haze=haze if thin < 0.6 else 0.0,
     )
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw so that halving is as likely as doubling."""
-    return float(math.exp(rng.uniform(math.log(low), math.log(high))))

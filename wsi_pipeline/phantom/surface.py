@@ -12,13 +12,11 @@ The ranges are wide on purpose: set by eye from published pictures, not fitted t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.phantom.ranges import check_amounts, log_uniform
 
 MOST = {
     "relief_um": 200.0,
@@ -59,17 +57,7 @@ class Surface:
     """Loose pieces of horn, epidermis and dermis on the glass, as far as they find room."""
 
     def __post_init__(self) -> None:
-        faults = list(_faults(self))
-        if faults:
-            raise ConfigError("phantom surface: " + "; ".join(faults))
-
-
-def _faults(surface: Surface) -> Iterator[str]:
-    """Sentences about values that cannot be painted."""
-    for field in fields(surface):
-        value, high = getattr(surface, field.name), MOST[field.name]
-        if not 0 <= value <= high:
-            yield f"'{field.name}' must lie in 0 to {high:g}, not {value}"
+        check_amounts(asdict(self), most=MOST, what="surface")
 
 
 def sample_surface(seed: int) -> Surface:
@@ -88,7 +76,7 @@ def sample_surface(seed: int) -> Surface:
     rng = np.random.default_rng([seed, 90])
     shown = rng.random(7) < (0.6, 0.5, 0.6, 0.4, 0.7, 0.4, 0.25)
     size = rng.random(7)
-    depth = math.exp(rng.uniform(math.log(0.2), math.log(3.0)))
+    depth = log_uniform(rng, 0.2, 3.0)
     scraps = int(rng.integers(3, 25)) if rng.random() < 0.6 else 0
     return Surface(
         relief_um=float(shown[0] * (10 + 140 * size[0])),

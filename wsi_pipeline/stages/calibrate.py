@@ -85,7 +85,7 @@ def calibrate(
         goes on.
     """
     network.eval()
-    seen = [_look(network, _amid_glass(sample, reach_px(network))) for sample in held_out]
+    seen = [_look(network, amid_glass(sample, reach_px(network))) for sample in held_out]
     logits = torch.cat([one.logits for one in seen])
     labels = torch.cat([one.labels for one in seen])
     temperature = fit_temperature(logits, labels)
@@ -111,8 +111,8 @@ def reach_px(network: PixelNetwork) -> int:
     return -(-network.receptive_px // network.stride_px) * network.stride_px
 
 
-def _amid_glass(sample: Sample, margin: int) -> Sample:
-    """Field with its border carried on."""
+def amid_glass(sample: Sample, margin: int) -> Sample:
+    """Field with its border, which is glass, carried on: what a slide shows around it."""
     rgb, labels = sample
     around = ((margin, margin), (margin, margin))
     return (

@@ -16,7 +16,7 @@ from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import Config, TrainSettings
 from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.stages.annotated import AnnotatedSlides, draw_annotated, validate_annotated
-from wsi_pipeline.stages.calibrate import Sample, calibrate, reach_px
+from wsi_pipeline.stages.calibrate import Sample, amid_glass, calibrate, reach_px
 from wsi_pipeline.stages.fields import VALIDATION_SEED, Field, cut_window, paint_fields
 from wsi_pipeline.stages.model_folder import Learnt, write_model
 from wsi_pipeline.stages.start import Start, new_start
@@ -145,13 +145,12 @@ def validate(
     with torch.inference_mode():
         for field in fields:
             rows, columns = (count // stride_px * stride_px for count in field.labels.shape)
-            around = ((margin_px, margin_px), (margin_px, margin_px), (0, 0))
-            wide = np.pad(field.rgb[:rows, :columns], around, mode="edge")
+            labels = field.labels[:rows, :columns]
+            wide, _ = amid_glass((field.rgb[:rows, :columns], labels), margin_px)
             logits = network(normalised(torch.from_numpy(wide[None]).to(device)))
             inner = logits[0, :, margin_px : margin_px + rows, margin_px : margin_px + columns]
             found = inner.argmax(dim=0).cpu()
-            wanted = torch.from_numpy(field.labels[:rows, :columns])
-            scores.append(mean_dice(found, wanted, classes=len(CLASS_NAMES)))
+            scores.append(mean_dice(found, torch.from_numpy(labels), classes=len(CLASS_NAMES)))
     return float(np.mean(scores))
 
 
