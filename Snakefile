@@ -14,6 +14,7 @@ configfile: workflow.source_path("workflows/config.yaml")
 
 
 include: "workflows/rules/common.smk"
+include: "workflows/rules/resources.smk"
 include: "workflows/rules/slides.smk"
 include: "workflows/rules/reports.smk"
 

@@ -1,6 +1,7 @@
 """What is the least time a slide can take: its forward passes, its decoding, its writing?
 
-    python benchmarks/floor.py FOLDER PART [--precision bfloat16] [--workers 1] [--plain]
+    python benchmarks/floor.py FOLDER PART [--precision bfloat16] [--runtime torch] [--workers 1]
+        [--plain]
 
 FOLDER was prepared by `benchmarks/run.py`.  PART is one of
 
@@ -59,6 +60,7 @@ class Job:
 
     folder: Path
     precision: str = "auto"
+    runtime: str = "torch"
     workers: int = 1
     scheduler: str = "threads"
     plain: bool = False
@@ -68,7 +70,8 @@ class Job:
     def config(self) -> Config:
         raw = json.loads((self.folder / "settings.json").read_text(encoding="utf-8"))
         raw["segment"] |= {
-            "precision": self.precision, "workers": self.workers, "scheduler": self.scheduler,
+            "precision": self.precision, "runtime": self.runtime, "workers": self.workers,
+            "scheduler": self.scheduler,
         }  # fmt: skip
         return parse_config(raw)
 
@@ -122,7 +125,10 @@ def forward(job: Job) -> dict[str, float]:
 def ready_network(job: Job) -> Callable[[np.ndarray], object]:
     """The engine's network without its last step."""
     segmenter = load_segmenter(
-        find_model(job.config.segment.model), device="cpu", precision=job.precision
+        find_model(job.config.segment.model),
+        device="cpu",
+        precision=job.precision,
+        runtime=job.runtime,
     )
 
     @torch.inference_mode()
@@ -210,6 +216,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--runtime", default="torch")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--scheduler", default="threads")
     parser.add_argument("--plain", action="store_true")

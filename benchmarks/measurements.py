@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ LIMITS: tuple[tuple[str, str, float, float], ...] = (
     ("subcutis_extension_um", "median", 20.0, 50.0),
     ("lateral_extent_mm", "median", 0.05, 0.2),
 )
+LEAST_KAPPA = 0.9
 STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "median": lambda e: float(np.median(e)),
     "95th": lambda e: float(np.percentile(e, 95)),
@@ -160,7 +162,25 @@ def accuracy(results: list[Found], *, is_model: bool) -> Iterator[str]:
             f"{name:28s} {statistic:9s} {value:9.4g} {limit:8g} {len(known):6d} of {len(pairs)}"
             f"{'' if good else '   MISSED'}"
         )
+    calls = [found["full_thickness_call"][:2] for found in results]
+    kappa = agreement([(true, own) for true, own in calls if own is not None])
+    missed = is_model and kappa < LEAST_KAPPA
+    yield (
+        f"{'full_thickness_call':28s} {'kappa':9s} {kappa:9.4g} {LEAST_KAPPA:8g} {len(calls):6d}"
+        f"{'   MISSED' if missed else ''}"
+    )
+    for (true, own), count in sorted(Counter(calls).items(), key=str):
+        if true != own:
+            yield f"    {count} called {own} for {true}"
     yield from coverage(results)
+
+
+def agreement(pairs: list[tuple[str, str]]) -> float:
+    """Cohen's kappa (doi:10.1177/001316446002000104): agreement beyond chance."""
+    true, own = (Counter(side) for side in zip(*pairs, strict=True))
+    met = sum(one == other for one, other in pairs) / len(pairs)
+    chance = sum(true[word] * own[word] for word in true) / len(pairs) ** 2
+    return (met - chance) / (1 - chance)
 
 
 def coverage(results: list[Found]) -> Iterator[str]:

@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "engine bfloat16": ("engine", "--precision", "bfloat16"),
     "write": ("write",),
 }
+OTHER_RUNTIMES = {"openvino": ("float32", "bfloat16", "int8"), "onnxruntime": ("float32", "int8")}
+
+
+def rows_of_runtimes(*, int8: bool) -> dict[str, tuple[str, ...]]:
+    """Forward pass and engine by each other runtime that is installed."""
+    return {
+        f"{part} {precision}, {runtime}": (part, "--precision", precision, "--runtime", runtime)
+        for runtime, precisions in OTHER_RUNTIMES.items()
+        if find_spec(runtime) and find_spec("onnx")
+        for precision in precisions
+        if int8 or precision != "int8"
+        for part in ("forward", "engine")
+    }
 
 
 def random_model(folder: Path) -> Path:
@@ -172,13 +186,17 @@ def main() -> None:
     parser.add_argument("--tile-px", type=int, default=1024)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--int8", action="store_true", help="the model has its network in int8")
     options = parser.parse_args()
     prepare(options.folder, options)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ROWS}
+    card = Path(json.loads((options.folder / "settings.json").read_text())["segment"]["model"])
+    quantised = options.int8 or (card / "int8.onnx").exists()
+    rows = ROWS | rows_of_runtimes(int8=quantised)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in rows}
     starts = []
     for number in range(options.rounds):
         starts.append(start_up_s())
-        for name, words in ROWS.items():
+        for name, words in rows.items():
             found[name].append(measure(options.folder, words, workers=options.workers))
             print(f"round {number + 1}: {name}: {found[name][-1]['wall_s']:.2f} s", file=sys.stderr)
     print_table(found, workers=options.workers)

@@ -10,6 +10,7 @@ import dask
 import numpy as np
 import pytest
 import zarr
+from distributed import LocalCluster
 
 from wsi_pipeline.blockwise import cover_plane
 from wsi_pipeline.errors import BlockError
@@ -30,8 +31,10 @@ class WriteSquares:
     """Writes row² + column of every pixel of a tile."""
 
     path: Path
+    pause_s: float = 0.0
 
     def __call__(self, tile: Tile) -> int:
+        time.sleep(self.pause_s)
         rows, columns = np.ogrid[tile.write.slices]
         zarr.open_array(self.path, mode="r+")[tile.write.slices] = rows**2 + columns
         return tile.write.area_px
@@ -75,9 +78,52 @@ def test_a_remote_failure_names_its_box(dask_address: str) -> None:
     assert "in the tile that writes Box(top=16, left=32" in fault.value.__notes__[0]
 
 
+def test_a_remote_failure_leaves_the_other_tiles_done(dask_address: str) -> None:
+    done: list[Tile] = []
+    with pytest.raises(OSError, match="on fire"):
+        cover_plane(
+            fail_on_one,
+            PLAN,
+            scheduler=dask_address,
+            on_note=lambda tile, _: done.append(tile),
+        )
+    assert sorted(tile.cell for tile in done) == sorted(set(PLAN.cells) - {(1, 2)})
+
+
+def fail_on_all(tile: Tile) -> int:
+    raise ValueError("too dark")
+
+
+def test_many_remote_failures_end_the_run_and_name_their_boxes(dask_address: str) -> None:
+    with pytest.raises(ValueError, match="too dark") as fault:
+        cover_plane(fail_on_all, PLAN, scheduler=dask_address)
+    assert " ".join(fault.value.__notes__).count("in the tile that writes") == 3
+
+
 def test_a_tile_that_kills_its_workers_is_said(dask_address: str) -> None:
-    with pytest.raises(BlockError, match="killed every worker"):
+    with pytest.raises(BlockError, match="killed every worker") as fault:
         cover_plane(kill_on_one, PLAN, scheduler=dask_address)
+    assert "in the tile that writes Box(top=16, left=32" in " ".join(fault.value.__notes__)
+
+
+def test_workers_that_are_lost_do_not_change_the_plane(tmp_path: Path) -> None:
+    """Each tile is written whole, by whoever is left."""
+    rows, columns = np.ogrid[PLAN.grid.box.slices]
+    zarr.create_array(tmp_path / "p.zarr", shape=PLAN.grid.shape, chunks=(16, 16), dtype="int64")
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+
+        def kill_one(done: int, _: int) -> None:
+            if done == 3:
+                next(iter(cluster.workers.values())).process.process.kill()
+
+        work = WriteSquares(tmp_path / "p.zarr", 0.1)
+        address = cluster.scheduler_address
+        notes = cover_plane(work, PLAN, scheduler=address, on_progress=kill_one)
+    assert sum(notes) == PLAN.grid.box.area_px
+    plane = np.asarray(zarr.open_array(tmp_path / "p.zarr", mode="r")[:])
+    np.testing.assert_array_equal(plane, rows**2 + columns)
 
 
 prepared: list[int] = []

@@ -57,9 +57,10 @@ def test_tiles_must_fit_chunks() -> None:
 
 
 def test_a_scheduler_is_a_word_or_an_address() -> None:
-    assert parse_config({"segment": {"scheduler": "tcp://host:8786"}})
+    for word in ("slurm", "tcp://host:8786"):
+        assert parse_config({"segment": {"scheduler": word}}).segment.scheduler == word
     with pytest.raises(ConfigError, match=r"'segment.scheduler' must be threads"):
-        parse_config({"segment": {"scheduler": "slurm"}})
+        parse_config({"segment": {"scheduler": "condor"}})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

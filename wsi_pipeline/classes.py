@@ -31,3 +31,7 @@ TISSUE_CLASSES: tuple[TissueClass, ...] = (
 CLASS_NAMES: tuple[str, ...] = tuple(tissue.name for tissue in TISSUE_CLASSES)
 
 BACKGROUND, EPIDERMIS, DERMIS, ADNEXA, SUBCUTIS, TUMOUR, INFLAMMATION, KERATIN = range(8)
+
+EPITHELIUM = 254
+"""Label of what is epidermis or adnexa, which of them was not told; only annotations know it: the
+epithelium of a wide infundibulum looks like epidermis, and where one ends is convention."""

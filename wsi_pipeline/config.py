@@ -83,17 +83,23 @@ class TilingSettings:
 class SegmentSettings:
     """How tiles are turned into class probabilities."""
 
-    model: str = _setting("skin-tumour-2")
+    model: str = _setting("skin-tumour-4")
     """Model id under ``models/`` or a folder that holds a ``model.toml``."""
     device: str = _setting("auto", choices=("auto", "cpu", "cuda"))
     """Where the network runs; ``auto`` takes a GPU when torch sees one."""
-    precision: str = _setting("auto", choices=("auto", "float32", "bfloat16"))
+    runtime: str = _setting("torch", choices=("torch", "openvino", "onnxruntime"))
+    """Library that runs the network; the others are extras, and never taken unasked."""
+    precision: str = _setting("auto", choices=("auto", "float32", "bfloat16", "int8"))
     """Numbers a learnt network computes in; ``auto`` takes bfloat16 where processor or GPU multiply
-    it in hardware: twice as fast, and fewer than one label in 200 differs from float32."""
+    it in hardware: twice as fast, and fewer than one label in 200 differs from float32; int8
+    needs another runtime than torch, and a quantised model."""
     scheduler: str = _setting("threads")
-    """``threads``, ``processes``, ``sync`` or the ``tcp://`` address of a Dask scheduler."""
+    """``threads``, ``processes``, ``sync``, the ``tcp://`` address of a Dask scheduler, or
+    ``slurm`` for workers that are jobs of a cluster."""
     workers: int = _setting(0, low=0, high=4096)
-    """Dask workers; 0 takes one per available core."""
+    """Dask workers; 0 takes one per available core.  With ``slurm``, cores of each job."""
+    jobs: int = _setting(4, low=1, high=1000)
+    """Jobs at a time with ``slurm``: four of four cores are what one large node has."""
     look_ahead: int = _setting(1, low=0, high=64)
     """Tiles that are read or written while all workers (threads) compute: hides the waiting for a
     disk or a file server at the price of one tile's memory each; 0 does one thing at a time."""
@@ -164,6 +170,15 @@ class AnnotateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """How results are written for other programs."""
+
+    tolerance_um: float = _setting(2.0, low=0.0, high=100.0)
+    """Corners and steps of outlines up to about this size are smoothed away, µm: the stairs of
+    pixels of 2 µm, while the area of no class changes by a hundredth; 0 keeps every pixel."""
+
+
+@dataclass(frozen=True, slots=True)
 class NucleiSettings:
     """How nuclei are found."""
 
@@ -225,7 +240,7 @@ class TrainSettings:
     network: str = _setting("lite-unet", choices=("lite-unet", "unet"))
     """What is learnt: a decoder on a light encoder that photographs have taught to see (212 px,
     0.4 mm, to each side), or a U-Net from random weights."""
-    encoder_pace: float = _setting(0.3, low=0.0, high=1.0)
+    encoder_pace: float = _setting(0.1, low=0.0, high=1.0)
     """Learning rate of that encoder relative to the decoder's: it shall not unlearn what
     photographs taught it; 0 leaves its weights as they are."""
     width: int = _setting(32, low=4, high=64)
@@ -245,7 +260,7 @@ class TrainSettings:
     """Tiles per step."""
     precision: str = _setting("bfloat16", choices=("bfloat16", "float32"))
     """Numbers the convolutions are done in; weights and optimiser stay float32."""
-    steps: int = _setting(4800, low=1)
+    steps: int = _setting(2400, low=1)
     """Steps at most."""
     learning_rate: float = _setting(1e-3, low=1e-6, high=1.0)
     """Highest learning rate of AdamW."""
@@ -257,6 +272,9 @@ class TrainSettings:
     """Steps between validations, and between checkpoints."""
     patience: int = _setting(8, low=1)
     """Validations without improvement after which training stops."""
+    mix_share: float = _setting(0.3, low=0.0, high=1.0)
+    """Share of the tiles over which tissues of another tile are laid: what is real and what is
+    painted shall not tell tissues apart."""
     annotated_share: float = _setting(0.5, low=0.0, high=1.0)
     """Share of the tiles that come from annotated slides, where there are any, and weight of the
     held-out ones in validation; phantoms keep showing what a few slides do not."""
@@ -282,7 +300,9 @@ class Config:
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     """What the measurements depend on."""
     annotate: AnnotateSettings = field(default_factory=AnnotateSettings)
-    """How a label map is turned into outlines."""
+    """How a label map is turned into outlines that are corrected by hand."""
+    export: ExportSettings = field(default_factory=ExportSettings)
+    """How results are written for other programs."""
     nuclei: NucleiSettings = field(default_factory=NucleiSettings)
     """How nuclei are found."""
     grade: GradeSettings = field(default_factory=GradeSettings)
@@ -372,9 +392,9 @@ def _cross_checks(config: Config) -> list[str]:
             "'grade.small_um2', 'grade.varied_um2' and 'grade.large_um2' must rise in that order"
         )
     scheduler = config.segment.scheduler
-    if scheduler not in ("threads", "processes", "sync") and "://" not in scheduler:
+    if scheduler not in ("threads", "processes", "sync", "slurm") and "://" not in scheduler:
         faults.append(
-            "'segment.scheduler' must be threads, processes, sync or an address such as "
+            "'segment.scheduler' must be threads, processes, sync, slurm or an address such as "
             f"tcp://host:8786, not {scheduler!r}"
         )
     return faults

@@ -48,6 +48,11 @@ class Tile:
     read: Box
 
     @property
+    def cell(self) -> Cell:
+        """Place in the lattice of squares."""
+        return self.row, self.column
+
+    @property
     def keep(self) -> tuple[slice, slice]:
         """Index of the write box into an array that covers the read box."""
         return self.write.within(self.read).slices

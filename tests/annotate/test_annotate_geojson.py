@@ -11,6 +11,7 @@ from wsi_pipeline.annotate import (
     Region,
     ViewerFrame,
     fill_regions,
+    format_collection,
     format_regions,
     geojson,
     outline_regions,
@@ -25,7 +26,7 @@ RING = [[0, 0], [40, 0], [40, 20], [0, 20], [0, 0]]
 
 
 def text_of(regions: list[Region], frame: ViewerFrame = FRAME) -> str:
-    return "".join(format_regions(regions, frame=frame, about={"schema": "x"}))
+    return "".join(format_collection(format_regions(regions, frame=frame), about={"schema": "x"}))
 
 
 def feature(**changes: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ TINY = [
     for text in (
         *("phantoms=1", "validation_phantoms=1", "mpp=4.0", "network=unet", "width=8", "depth=2"),
         *("fold=1", "tile_px=64", "margin_px=8", "batch=4"),
-        *("learning_rate=0.01", "average=0.9", "precision=float32"),
+        *("learning_rate=0.01", "average=0.9", "mix_share=0", "precision=float32"),
     )
     for word in ("--set", f"train.{text}")
 ]
@@ -81,8 +81,9 @@ def correct(text: str, truth: Labels) -> str:
     """Put the truth for what the model called, as a pathologist would; QuPath keeps its form."""
     content = json.loads(text)
     regions = outline_regions(truth, grid=Grid(truth.shape, 2.0), tolerance_um=2, min_piece_um2=200)
-    corrected = json.loads("".join(format_regions(regions, frame=ViewerFrame(0.5), about={})))
-    content["features"] = corrected["features"]
+    content["features"] = [
+        json.loads(feature) for feature in format_regions(regions, frame=ViewerFrame(0.5))
+    ]
     return json.dumps(content["features"])
 
 
@@ -228,7 +229,7 @@ def test_several_slides_are_exported_and_failed_ones_named(
     shutil.copytree(next(path for path in slides.iterdir() if path.is_dir()), folder)
     empty = tmp_path / "nothing-here"
     empty.mkdir()
-    called = call("export", folder, empty, "--to", "qupath")
+    called = call("export", folder, empty, "--format", "annotations")
     assert called.code == 1
     assert called.out.strip() == str(folder / "annotations.geojson.gz")
     assert f"failed: {empty}: " in called.err
@@ -236,7 +237,7 @@ def test_several_slides_are_exported_and_failed_ones_named(
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("no-such-folder",), (".", "--to", "paper"), (".", "--set", "annotate.x=1")]
+    "words", [(), ("no-such-folder",), (".", "--format", "paper"), (".", "--set", "annotate.x=1")]
 )
 def test_bad_usage_of_export_ends_with_2(call: Call, words: tuple[str, ...]) -> None:
     assert call("export", *words).code == 2

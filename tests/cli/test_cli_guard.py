@@ -62,10 +62,15 @@ def test_the_reason_is_left_for_the_reports(note: Path) -> None:
     )
 
 
-def test_a_note_of_an_earlier_run_goes_first(note: Path) -> None:
+def test_a_step_that_is_killed_has_left_a_note(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It replaces that of an earlier run, and is taken back when all went well."""
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
     note.parent.mkdir(parents=True)
     note.write_text("old")
-    assert run_guarded(lambda: print(note.exists()), stage="tile") == 0
+    seen = []
+    assert run_guarded(lambda: seen.append(read_failure(note)), stage="tile") == 0
+    assert (seen[0].stage, seen[0].log) == ("tile", "logs/s.log")
+    assert "(Slurm job 17) ended without a message: it was killed" in seen[0].reason
     assert not note.exists()
 
 
@@ -116,3 +121,21 @@ def test_a_slide_error_is_one_line_and_no_traceback(call: Call, tmp_path: Path) 
     assert called.err.startswith("error: slide 'none.svs' cannot be opened")
     assert len(called.err.splitlines()) == 1
     assert not (tmp_path / "slide.json").exists()
+
+
+def test_memory_that_ran_out_is_told_without_a_traceback(
+    note: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_guarded(failing(MemoryError()), stage="segment") == 1  # type: ignore[arg-type]
+    assert capsys.readouterr().err.startswith("error: memory ran out; give the job more")
+    assert read_failure(note).stage == "segment"
+
+
+def test_the_note_of_a_step_that_is_killed_is_there_beforehand(note: Path) -> None:
+    def look() -> None:
+        assert read_failure(note).stage == "tile"
+        assert "was killed" in read_failure(note).reason
+        assert read_failure(note).log == "logs/s.log"
+
+    assert run_guarded(look, stage="tile") == 0
+    assert not note.exists()

@@ -26,8 +26,8 @@ def test_a_log_gets_a_line_now_and_then(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "A1: 4/10 tiles, 0.3 tiles/s",
-        "A1: 8/10 tiles, 0.3 tiles/s",
+        "A1: 4/10 tiles, 0.3 tiles/s, 18 s left",
+        "A1: 8/10 tiles, 0.3 tiles/s, 6 s left",
         "A1: 10/10 tiles, 0.3 tiles/s",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ from wsi_pipeline.cli.inputs import read_cases
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import FailureNote, write_failure
 from wsi_pipeline.stages.inspect import read_record
+from wsi_pipeline.stages.machine import Finding
 from wsi_pipeline.stages.tile import read_tiled
 from wsi_pipeline.store import Segmentation, read_points
 
 VERBS = [
     *("run", "inspect", "tile", "segment", "nuclei", "measure", "export", "report"),
-    *("phantom", "train", "doctor"),
+    *("view", "phantom", "train", "doctor"),
 ]
 
 
@@ -78,7 +80,7 @@ def test_bad_settings_end_with_2(call: Call, slide: Path, tmp_path: Path, verb: 
 
 
 def test_inspect_tells_what_a_slide_is(call: Call, slide: Path) -> None:
-    called = call("inspect", slide)
+    called = call("inspect", slide, "--no-plan")
     assert called.code == 0
     assert called.out.splitlines() == [
         "phantom-1-vertical.tiff: generic-tiff, read with openslide",
@@ -87,10 +89,41 @@ def test_inspect_tells_what_a_slide_is(call: Call, slide: Path) -> None:
     ]
 
 
-def test_inspect_tells_it_as_json(call: Call, slide: Path) -> None:
-    info = json.loads(call("inspect", slide, "--json").out)
-    assert info["level_shapes"][0] == [2000, 2400]
-    assert info["mpp"] == pytest.approx(0.5)
+def test_inspect_tells_what_would_be_done(call: Call, slide: Path) -> None:
+    called = call("inspect", slide, "--set", "segment.workers=2", *FAST)
+    assert called.code == 0
+    plan = "\n".join(called.out.splitlines()[3:])
+    for part in (
+        "colour-baseline at 2 µm/px",
+        "from level 2, 600 × 500 px",
+        "1 section, ",
+        "tiles",
+    ):
+        assert part in plan
+    assert re.search(r"about \d+ s on cpu in float32 with 2 workers \(timed here", plan)
+    assert re.search(r"about \d\.\d GB of memory", plan)
+
+
+def test_what_is_foretold_is_what_is_done(
+    call: Call, slides: Path, slide: Path, tmp_path: Path
+) -> None:
+    told = json.loads(call("inspect", slide, "--json", *FAST).out)
+    assert told["level_shapes"][0] == [2000, 2400]
+    assert told["mpp"] == pytest.approx(0.5)
+    plan = read_tiled(slides / slide.stem / "tiles.json").plan
+    assert told["plan"]["tiles"] == len(plan)
+    assert told["plan"]["computed_mpx"] == pytest.approx(plan.computed_px / 1e6)
+    assert told["plan"]["segment_s"] > 0
+    assert told["stops"] == ""
+
+
+def test_inspect_says_where_the_pipeline_would_stop(call: Call, slide: Path) -> None:
+    called = call("inspect", slide, "--mpp", 4, *FAST)
+    assert called.code == 1
+    assert "would stop here: the slide has 4 µm/px" in called.out
+    told = json.loads(call("inspect", slide, "--mpp", 4, "--json", *FAST).out)
+    assert told["plan"] is None
+    assert "needs 2 or finer" in told["stops"]
 
 
 def test_inspect_writes_what_it_was_told(call: Call, slide: Path, tmp_path: Path) -> None:
@@ -139,8 +172,8 @@ def test_segment_plans_by_itself(call: Call, slide: Path, tmp_path: Path) -> Non
     out = tmp_path / "a.ome.zarr"
     called = call("segment", slide, "--out", out, "--scheduler", "sync", "--workers", 1, *FAST)
     assert called.code == 0
-    assert called.out == f"{out}\n"
     count = len(read_tiled(tmp_path / "tiles.json").plan)
+    assert called.out == f"{out}: {count} tiles\n"
     assert Segmentation(out).attributes["tiles"] == count
     (line,) = called.err.splitlines()  # no bar where stderr is no terminal
     assert line.startswith(f"phantom-1-vertical: {count}/{count} tiles, ")
@@ -150,7 +183,8 @@ def test_the_verbs_lead_from_a_slide_to_numbers(slides: Path, slide: Path) -> No
     folder = slides / slide.stem
     assert {path.name for path in folder.iterdir()} == {
         *("slide.json", "tiles.json", "tiles.png", "sections.png"),
-        *("segmentation.ome.zarr", "measurements.json", "depth.zarr"),
+        *("segmentation.ome.zarr", "segmentation.ome.zarr.run.json"),
+        *("measurements.json", "depth.zarr"),
     }
     raw = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
     assert raw["slide_id"] == slide.stem
@@ -244,7 +278,7 @@ def reported(call: Call, phantoms: Path, slides: Path, tmp_path: Path) -> Path:
     called = call(
         *("report", "case", phantoms / "cases.tsv", "phantom-1"),
         *("--slides", slides / "{slide_id}"),
-        *("--html", html, "--json", html.with_suffix(".json")),
+        *("--html", html, "--data", html.with_suffix(".json")),
     )
     assert called.code == 0
     assert called.out == f"{html} (1 of 2 slides failed)\n"
@@ -267,7 +301,9 @@ def test_a_cohort_report_names_what_failed(
     called = call(
         *("report", "cohort", phantoms / "cases.tsv", *options),
         *("--cases", reported / "{case_id}" / "report.json", "--html", html, "--csv", table),
+        *("--parquet", reported / "cohort.parquet"),
     )
+    assert (reported / "cohort.parquet").is_file()
     assert called.code == code
     assert called.out == f"{html}\n"
     assert called.err == "failed: phantom-1-horizontal (tile): no tissue was found\n"
@@ -281,7 +317,7 @@ def test_where_nothing_failed_strict_is_content(
     table, html = tmp_path / "cases.tsv", tmp_path / "one" / "report.html"
     table.write_text(f"case_id\tslide_id\tpath\none\t{slide.stem}\t{slide}\n")
     case = ("report", "case", table, "one", "--slides", slides / "{slide_id}")
-    assert call(*case, "--html", html, "--json", html.with_suffix(".json")).out == f"{html}\n"
+    assert call(*case, "--html", html, "--data", html.with_suffix(".json")).out == f"{html}\n"
     called = call(
         *("report", "cohort", table, "--cases", tmp_path / "{case_id}" / "report.json"),
         *("--html", tmp_path / "cohort.html", "--csv", tmp_path / "cohort.csv", "--strict"),
@@ -294,7 +330,7 @@ def test_a_case_that_is_not_in_the_table_is_named(
 ) -> None:
     called = call(
         *("report", "case", phantoms / "cases.tsv", "two", "--slides", tmp_path / "{slide_id}"),
-        *("--html", tmp_path / "r.html", "--json", tmp_path / "r.json"),
+        *("--html", tmp_path / "r.html", "--data", tmp_path / "r.json"),
     )
     assert called.code == 2
     assert "has no case 'two'" in called.err
@@ -305,7 +341,7 @@ def test_braces_in_a_path_are_only_braces(call: Call, phantoms: Path, tmp_path: 
     called = call(
         *("report", "case", phantoms / "cases.tsv", "phantom-1"),
         *("--slides", tmp_path / "{0}" / "{x}" / "{slide_id}"),
-        *("--html", html, "--json", html.with_suffix(".json")),
+        *("--html", html, "--data", html.with_suffix(".json")),
     )
     assert called.code == 0
     assert "(2 of 2 slides failed)" in called.out
@@ -315,7 +351,7 @@ def test_one_place_for_all_slides_is_refused(call: Call, phantoms: Path, tmp_pat
     html = tmp_path / "r.html"
     called = call(
         *("report", "case", phantoms / "cases.tsv", "phantom-1", "--slides", tmp_path),
-        *("--html", html, "--json", html.with_suffix(".json")),
+        *("--html", html, "--data", html.with_suffix(".json")),
     )
     assert called.code == 2
     assert "must hold {slide_id}" in called.err
@@ -325,23 +361,33 @@ def test_one_place_for_all_slides_is_refused(call: Call, phantoms: Path, tmp_pat
 def test_doctor_finds_this_installation_fit(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsi_pipeline.stages.doctor._MIN_FREE_GIB", 0)
+    monkeypatch.setattr("wsi_pipeline.stages.machine._MIN_FREE_GIB", 0)
     called = call("doctor", "--out", tmp_path, "--json")
-    findings = json.loads(called.out)
-    assert called.code == 0
-    assert all(finding["is_good"] for finding in findings)
-    assert {"subject", "is_good", "detail"} == set(findings[0])
+    told = json.loads(called.out)
+    assert (called.code, told["fail"]) == (0, 0)
+    assert {frozenset(finding) for finding in told["findings"]} == {
+        frozenset(("subject", "status", "detail", "remedy"))
+    }
 
 
-def test_doctor_says_what_is_bad(
+def test_doctor_says_what_is_bad_and_what_to_do(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsi_pipeline.stages.doctor._MIN_FREE_GIB", 1e9)
+    monkeypatch.setattr(
+        "wsi_pipeline.stages.doctor.examine",
+        lambda folder: [
+            Finding("python", "ok", "3.12"),
+            Finding("disk", "fail", f"0 GiB free at {folder}", "make room"),
+        ],
+    )
     called = call("doctor", "--out", tmp_path)
     assert called.code == 1
-    bad = [line for line in called.out.splitlines() if line.startswith("BAD")]
-    assert len(bad) == 1
-    assert "GiB free" in bad[0]
+    assert called.out.splitlines() == [
+        "ok    python: 3.12",
+        f"fail  disk: 0 GiB free at {tmp_path}",
+        "      → make room",
+        "1 ok, 0 to look at, 1 failed",
+    ]
 
 
 def test_a_bad_table_stops_a_run_before_it_begins(call: Call, tmp_path: Path) -> None:

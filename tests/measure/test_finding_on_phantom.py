@@ -112,6 +112,24 @@ def test_the_sentence_says_what_is_different(factor: str, text: str) -> None:
     assert pair(factor).text == text
 
 
+def test_no_more_tumour_than_the_model_mistakes_is_a_trace() -> None:
+    slide = slide_of("vertical", "as it is")
+    (section,) = slide.sections
+    share = float(section.values["tumour_tissue_fraction"].value)
+    clear = finding_of(replace(slide, false_tumour=share * 0.99))
+    assert clear.text == finding_of(slide).text
+    assert f"{share * 0.99:.2g}"[:4] in " ".join(clear.phrases[1].limits)
+    traces = finding_of(replace(slide, false_tumour=share))
+    assert traces.text == (
+        "Tumour was segmented in traces, no more than the model finds where there is none, which "
+        "neither shows nor excludes tumour; depth of infiltration, structure and nuclear grade "
+        "are not assessable"
+    )
+    # One slide with more is enough, and its model's limit is the one that counts for it.
+    both = finding_of(replace(slide, false_tumour=share), slide_of("horizontal", "as it is"))
+    assert "by carcinoma" in both.text
+
+
 def test_a_declared_section_without_epidermis_says_what_is_missing() -> None:
     found = finding_of(slide_of("vertical", "no epidermis", "vertical"))
     reason = "no surface epidermis is seen, so there is nothing to measure depth from"

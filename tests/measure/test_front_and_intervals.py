@@ -15,6 +15,8 @@ from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_slide
 from wsi_pipeline.measure.uncertainty import HEADLINES
 
+RIM_UM = 30.0
+"""Stroma beside tumour that counts as infiltrated, µm."""
 SKIN = Skin(width_um=2800, dermis_um=1000, fat_um=500, slabs=(Slab(-600, 600, 0.1, 0.7),))
 
 
@@ -103,3 +105,13 @@ def test_a_lower_bound_has_no_interval() -> None:
 def test_probabilities_must_fit_the_labels() -> None:
     with pytest.raises(MeasurementError, match="tumour probabilities of shape"):
         measured_with(np.zeros((3, 3), np.uint8))
+
+
+def test_a_run_that_hangs_on_one_gap_says_so() -> None:
+    # Two stretches of 500 µm, 150 µm of dermis between what surrounds them: one run or two.
+    half_um = 75 + RIM_UM
+    slabs = (Slab(-500 - half_um, -half_um, 0, 1), Slab(half_um, 500 + half_um, 0, 1))
+    run = measure_skin(dataclasses.replace(SKIN, slabs=slabs)).values["full_thickness_run_um"]
+    assert run.value == pytest.approx(500 + 2 * RIM_UM, abs=30)
+    assert run.interval[0] > 0.95 * run.value
+    assert run.interval[1] == pytest.approx(1150 + 4 * RIM_UM, abs=40)

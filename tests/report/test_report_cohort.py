@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_pipeline.report import cohort_csv, render_cohort
+from wsi_pipeline.report.cohort import relative_address
 from wsi_pipeline.report.definitions import FLAG_TEXTS
-from wsi_pipeline.report.pages import relative_address
 from wsi_pipeline.report.spreadsheet import IDENTITY, NUMBERS, WORTH, disarm
 from wsi_pipeline.values import Measurement
 
@@ -31,6 +31,7 @@ ABOUT = [
     "reason",
     "log",
     "report",
+    "primary_site",
     "model_id",
     "model_version",
     "is_baseline",
@@ -216,12 +217,11 @@ def test_each_row_names_its_model_and_its_flags(make_row: Make, read_page: Make)
     )
     page = read_page(render_cohort([row, make_row(), failed_row(make_row)], provenance={}))
     assert "colour-baseline 1.0.0 baseline" in page.text
-    titles = [mark["title"] for mark in page.attributes("abbr")]
-    assert titles == [FLAG_TEXTS["window_partial"], "not explained here"]
     assert "window partial, new flag" in page.text
     assert f"window partial {FLAG_TEXTS['window_partial']}" in page.text
-    assert "because tumour touches the edge none" in page.text
-    assert "because the slide failed not known" in page.text
+    assert "new flag not explained here" in page.text
+    assert "because tumour touches the edge" in page.text
+    assert re.search(r"because the slide failed at [^.]* not known not recorded", page.text)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1"])
@@ -252,7 +252,7 @@ def test_the_page_counts_and_puts_failures_first(make_row: Make, read_page: Make
     assert "Cases 2 Slides 3 Measured 2 Failed 1" in text
     assert text.index("Slides without numbers") < text.index("All slides")
     assert re.search(r"S2 reading the slide file no mpp, or none that can be logs/S2\.log", text)
-    assert text.count("because the slide failed") == 5
+    assert "no numbers, because the slide failed at reading the slide file: no mpp, or" in text
     assert "not a diagnosis" in text
     links = [a["href"] for a in page.attributes("a") if not a["href"].startswith("#")]
     assert links == ["cases/C1/report.html"] * 3
@@ -266,7 +266,8 @@ def test_only_the_one_script_may_run(make_row: Make, read_page: Make) -> None:
     policy = next(m["content"] for m in read_page(source).attributes("meta") if "http-equiv" in m)
     assert f"script-src 'sha256-{digest}';" in policy
     assert "unsafe" not in policy
-    assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch|XMLHttp", source)
+    without_hashes = re.sub(r"sha256-[\w+/=]+", "", source)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch|XMLHttp", without_hashes)
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "\"'><img src=x>", "x" * 10_000])
@@ -317,4 +318,5 @@ def test_keys_for_sorting_are_plain_numbers_and_absent_ones_empty(
     row = make_row(values=make_values({"relative_depth_max": lost}))
     cells = read_page(render_cohort([row], provenance={})).attributes("td")
     keys = [cell["data-key"] for cell in cells if "data-key" in cell]
-    assert keys == ["vertical", "5.0", "0.3817", "", "2534.1"]
+    # Nothing declared, the orientation, no call or share, the numbers, no pattern or grade.
+    assert keys == ["", "vertical", "", "", "0.3817", "", "2534.1", "5.0", "", ""]

@@ -214,13 +214,14 @@ def test_the_page_begins_with_the_sentence_and_its_evidence(
     page = read_page(render_case(make_case(calls=with_evidence(), slides=(learnt,))))
     text = page.text.replace("\u202f", " ")
     sentence = f"{FULL} by carcinoma {SOLID_CORD} {TWO}."
-    assert text.index(sentence) < text.index("Slides of this case")
+    assert text.index(sentence) < text.index("The slide")
     assert (
         "Longest full-thickness run full_thickness_run_um 720 µm 711 µm to 729 µm slide S1"
     ) in text
     assert "full-thickness: run at least 500 µm" in text
     assert "Otherwise by themselves: slide S1: partial" in text
-    assert "for research use only; not a diagnosis. Each phrase" in text
+    assert "full-thickness run 720 µm (711 µm to 729 µm)" in text
+    assert "for research use only; not a diagnosis." in text
     assert "baseline" not in text
     linked = {a["href"] for a in page.attributes("a")}
     assert {f"#{row['id']}" for row in page.attributes("tbody") if "id" in row} <= linked

@@ -96,6 +96,10 @@ def test_a_wrong_field_is_named(tmp_path: Path, change: tuple[str, str], message
     ("extra", "message"),
     [
         ("[calibration]\n", "'calibration.temperature' must be a number from 0.05 to 20"),
+        (
+            "[calibration]\ntemperature = 1\nfalse_tumour = 1\n",
+            "'calibration.false_tumour' must be a share from 0 to below 1",
+        ),
         ("[calibration]\ntemperature = 0\n", "'calibration.temperature'"),
         ("[calibration]\ntemperature = 21\n", "'calibration.temperature'"),
         ("[calibration]\ntemperature = nan\n", "'calibration.temperature'"),
@@ -126,9 +130,11 @@ def test_only_a_unet_can_have_statistics_of_novelty(tmp_path: Path) -> None:
 
 def test_a_card_without_calibration_has_a_temperature_of_one(tmp_path: Path) -> None:
     card = read_card(write_card(tmp_path / "m"))
-    assert (card.temperature, card.novelty) == (1.0, None)
-    hot = read_card(write_card(tmp_path / "h", extra="[calibration]\ntemperature = 2\n"))
-    assert hot.temperature == 2.0
+    assert (card.temperature, card.false_tumour, card.novelty) == (1.0, 0.0, None)
+    hot = read_card(
+        write_card(tmp_path / "h", extra="[calibration]\ntemperature = 2\nfalse_tumour = 0.01\n")
+    )
+    assert (hot.temperature, hot.false_tumour) == (2.0, 0.01)
     assert hot.to_json()["temperature"] == 2.0
 
 

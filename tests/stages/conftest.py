@@ -14,6 +14,7 @@ from wsi_pipeline.slide import Slide
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.inspect import SlideRecord, inspect_slide, with_checksum, write_record
 from wsi_pipeline.stages.measure import measure_segmentation
+from wsi_pipeline.stages.nuclei import Gate, find_nuclei
 from wsi_pipeline.stages.phantom import paint_slide
 from wsi_pipeline.stages.segment import segment_slide
 from wsi_pipeline.stages.tile import TiledSlide, tile_slide
@@ -86,3 +87,20 @@ def measurements(record: SlideRecord, tiles: Path, segmentation: Path, config: C
 @pytest.fixture(scope="session")
 def unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_unet(tmp_path_factory.mktemp("random-unet"))
+
+
+@pytest.fixture(scope="module")
+def nuclei(record: SlideRecord, segmentation: Path, config: Config) -> Path:
+    out = segmentation.with_name("nuclei.parquet")
+    find_nuclei(record, gate=Gate(segmentation, only_tumour=True), config=config, out=out)
+    return out
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what makes an environment of its own, unless it was asked for."""
+    if "spatialdata" in config.getoption("-m"):
+        return
+    reason = "makes an environment of its own, minutes: run 'make spatialdata'"
+    for item in items:
+        if item.get_closest_marker("spatialdata"):
+            item.add_marker(pytest.mark.skip(reason=reason))

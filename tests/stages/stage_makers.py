@@ -121,14 +121,14 @@ def open_record(path: Path, *, slide_id: str = "s", mpp: float | None = None) ->
     return with_checksum(record)
 
 
-def damage_tiles(path: Path, page: int) -> None:
-    """Overwrite every JPEG tile of one page of a TIFF."""
+def damage_tiles(path: Path, page: int, *, first: int = 0) -> None:
+    """Overwrite the JPEG tiles of one page of a TIFF, from one of them on."""
     with tifffile.TiffFile(path) as file:
         spans = list(
             zip(file.pages[page].dataoffsets, file.pages[page].databytecounts, strict=True)
         )
     with path.open("r+b") as raw:
-        for offset, count in spans:
+        for offset, count in spans[first:]:
             raw.seek(offset)
             raw.write(b"\x55" * count)
 

@@ -63,7 +63,6 @@ def test_the_file_says_whose_numbers_they_are_and_how_they_came_about(
     assert (about["mpp"], about["mpp_source"]) == (record.info["mpp"], record.info["mpp_source"])
     assert about["backend"] == record.info["backend"]
     assert about["segmented"] == store["provenance"]
-    assert about["segment_seconds"] == store["run_seconds"]
 
 
 @pytest.fixture

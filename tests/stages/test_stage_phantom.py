@@ -11,6 +11,7 @@ from wsi_pipeline.geometry import Grid
 from wsi_pipeline.phantom import (
     Anatomy,
     Artefacts,
+    Cells,
     Look,
     PhantomSpec,
     Surface,
@@ -68,6 +69,11 @@ def tupled(values: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
+def look_of(values: dict[str, Any]) -> Look:
+    cells = ("keratinocytes", "adnexal_cells", "tumour_cells")
+    return Look(**values | {name: Cells(**values[name]) for name in cells})
+
+
 def test_the_specification_lies_beside_it(painted: Path) -> None:
     about = read_json(painted.with_name("one.truth.json"), made_by="phantom")
     assert about["schema"] == SCHEMA
@@ -77,7 +83,7 @@ def test_the_specification_lies_beside_it(painted: Path) -> None:
     parts = {
         "anatomy": Anatomy(**spec.pop("anatomy")),
         "artefacts": Artefacts(**tupled(spec.pop("artefacts"))),
-        "look": Look(**tupled(spec.pop("look"))),
+        "look": look_of(tupled(spec.pop("look"))),
         "surface": Surface(**spec.pop("surface")),
     }
     again = PhantomSpec(**spec, **parts)

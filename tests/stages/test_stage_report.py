@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -80,7 +81,7 @@ def test_the_sentence_of_the_case_stands_in_data_and_page(page: Path) -> None:
     assert "Slide bad could not be measured and has no say." in finding["caveats"]
     assert "nuclei were not looked for" in finding["text"]
     text = page.read_text(encoding="utf-8")
-    assert text.index("Not a finding.") < text.index("Slides of this case")
+    assert text.index("Not a finding.") < text.index("Slides without numbers")
 
 
 def test_a_failure_is_named_with_its_reason_and_its_log(page: Path) -> None:
@@ -205,6 +206,7 @@ def cohort(out: Path, page: Path) -> Path:
         case_json={name: out / "cases" / name / "report.json" for name in CASES},
         html=html,
         csv=out / "cohort.csv",
+        parquet=out / "cohort.parquet",
     )
     return html
 
@@ -225,6 +227,16 @@ def test_the_table_holds_the_numbers(rows: dict[str, dict[str, str]], measuremen
     values = read_json(measurements, made_by="measure")["values"]
     assert float(rows["p1"]["area_tumour_mm2"]) == values["area_tumour_mm2"]["value"]
     assert rows["bad"]["area_tumour_mm2"] == ""
+
+
+def test_the_typed_table_holds_the_same(cohort: Path, rows: dict[str, dict[str, str]]) -> None:
+    table = pq.read_table(cohort.with_suffix(".parquet"))
+    held = {row["slide_id"]: row for row in table.to_pylist()}
+    assert list(held) == list(rows)
+    assert held["p1"]["area_tumour_mm2"] == float(rows["p1"]["area_tumour_mm2"])
+    assert held["bad"]["area_tumour_mm2"] is None
+    assert held["bad"]["reason"] == REASON
+    assert table.schema.field("area_tumour_mm2").metadata[b"unit"].decode() == "mm²"
 
 
 def test_every_row_says_why_it_failed(rows: dict[str, dict[str, str]]) -> None:

@@ -62,7 +62,7 @@ def test_a_model_is_learnt_and_ready_to_run(tiny: Config, tmp_path: Path) -> Non
 
 
 def test_tiles_show_rare_classes_often(tiny: Config) -> None:
-    labels = np.zeros((400, 500), np.uint8)
+    labels = np.full((400, 500), 2, np.uint8)
     labels[200, 250:260] = 5
     rgb = np.full((400, 500, 3), 200, np.uint8)
     shown = [
@@ -127,6 +127,24 @@ def test_glass_far_from_tissue_has_no_say_in_the_calibration() -> None:
     labels[80:120, 40:80] = 2
     known = calibrate(network, training=[(rgb, labels)], held_out=[(rgb, labels)])
     assert known.pixels == 8 * 8
+
+
+def test_tumour_called_where_there_is_none_is_counted() -> None:
+    torch.manual_seed(2)
+    network = UNet(width=4, depth=2, classes=len(CLASS_NAMES)).eval()
+    rgb = np.random.default_rng(0).integers(0, 256, (160, 200, 3), dtype=np.uint8)
+    labels = np.full((160, 200), 2, np.uint8)
+    labels[100:] = 5  # what is tumour has no say
+    wide = np.pad(rgb, ((24, 24), (24, 24), (0, 0)), mode="edge")
+    with torch.inference_mode():
+        logits = network(normalised(torch.from_numpy(wide[None])))[0]
+        others = torch.cat([logits[:5], logits[6:]]).amax(dim=0)
+        network.head.bias[5] -= (logits[5] - others).median()  # now it calls half of it tumour
+        called = network(normalised(torch.from_numpy(wide[None]))).argmax(dim=1)[0]
+    known = calibrate(network, training=[(rgb, labels)], held_out=[(rgb, labels)])
+    called = called[24:-24, 24:-24][:100:5, ::5]
+    assert 0.1 < known.false_tumour < 0.9
+    assert known.false_tumour == pytest.approx(float((called == 5).float().mean()))
 
 
 class RimCaller(torch.nn.Module):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from wsi_pipeline.classes import ADNEXA, EPIDERMIS, EPITHELIUM
 from wsi_pipeline.config import TrainSettings
 from wsi_pipeline.errors import ConfigError, StoreError
 from wsi_pipeline.train import Fit, augment, fit, mean_dice, window_px
@@ -188,6 +189,22 @@ def test_pixels_without_a_class_count_for_nothing() -> None:
     assert logits.grad is not None
     assert not logits.grad[..., 4:].any()
     assert logits.grad[..., :4].all()
+
+
+def test_epithelium_is_epidermis_or_adnexa() -> None:
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn((1, 8, 4, 4), generator=generator, requires_grad=True)
+    labels = torch.full((1, 4, 4), EPITHELIUM)
+    loss = segmentation_loss(logits, labels)
+    either = logits.detach().softmax(dim=1)[:, [EPIDERMIS, ADNEXA]].sum(dim=1)
+    assert float(loss.detach()) == pytest.approx(-0.5 * float(either.log().mean()), rel=1e-5)
+    loss.backward()
+    assert logits.grad is not None
+    # Both are wanted alike, so that which of them it is stays as it was; all others are not.
+    one, other = logits.grad[:, EPIDERMIS], logits.grad[:, ADNEXA]
+    assert (one < 0).all()
+    torch.testing.assert_close(one, other)
+    assert (logits.grad[:, [0, 2, 4, 5, 6, 7]] > 0).all()
 
 
 def test_a_tile_without_any_class_teaches_nothing() -> None:

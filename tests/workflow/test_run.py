@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ def test_every_promised_file_is_there(mixed: Path) -> None:
             "tiles.png",
             "sections.png",
             "segmentation.ome.zarr",
+            "segmentation.ome.zarr.run.json",
             "nuclei.parquet",
             "measurements.json",
             "depth.zarr",
@@ -109,6 +111,28 @@ def test_bad_slides_are_named_with_a_reason_and_a_log(mixed: Path) -> None:
     page = (mixed / "cases" / "four" / "report.html").read_text()
     assert "cut short" in page
     assert "v2" in page
+
+
+def test_the_last_lines_name_reason_and_log(mixed: Path, slides: Path) -> None:
+    done = run("run", slides / "mixed.tsv", "--out", mixed, *FAST)
+    last = done.stderr.splitlines()[-3:]
+    for line, name in zip(last, ("e", "t", "c"), strict=True):
+        assert line.startswith(f"failed: {name} (inspect): ")
+        assert Path(line.rpartition("; log: ")[2]).is_file()
+
+
+def effort_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "effort.tsv").open(newline="", encoding="utf-8") as file:
+        return {row["slide_id"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def test_what_each_slide_took_is_told(mixed: Path) -> None:
+    rows = effort_of(mixed)
+    assert list(rows) == ["v", "h", "e", "t", "c", "v2"]
+    assert int(rows["v"]["tiles"]) > 0
+    assert float(rows["v"]["seconds"]) > 0
+    assert int(rows["v"]["peak_memory_mb"]) > 50
+    assert rows["e"] == dict.fromkeys(rows["e"], "") | {"slide_id": "e", "status": "failed"}
 
 
 def test_a_case_with_a_bad_slide_still_reports_the_good_one(mixed: Path) -> None:
@@ -154,21 +178,51 @@ def test_a_second_run_computes_nothing_again(mixed: Path, slides: Path) -> None:
     assert "3 of 6 slides done" in done.stdout
 
 
-def test_a_mended_slide_completes_on_the_next_run(
-    mixed: Path, slides: Path, tmp_path: Path
-) -> None:
+def mend(
+    mixed: Path, slides: Path, tmp_path: Path, *, copy: Callable[[Path, Path], object]
+) -> tuple[Path, Path]:
+    """Copy results and slides, the cut one made whole; give the table and the results."""
     folder, out = tmp_path / "slides", tmp_path / "out"
     folder.mkdir()
     shutil.copytree(mixed, out)
     for name in ("vertical.tiff", "horizontal.tiff", "empty.svs", "text.tiff"):
-        shutil.copy2(slides / name, folder / name)
-    shutil.copy2(slides / "horizontal.tiff", folder / "cut.tiff")
-    table = write_table(folder / "mixed.tsv", GOOD + BAD)
+        copy(slides / name, folder / name)
+    copy(slides / "horizontal.tiff", folder / "cut.tiff")
+    return write_table(folder / "mixed.tsv", GOOD + BAD), out
+
+
+def test_a_mended_slide_completes_on_the_next_run(
+    mixed: Path, slides: Path, tmp_path: Path
+) -> None:
+    table, out = mend(mixed, slides, tmp_path, copy=shutil.copy2)
     done = run("run", table, "--out", out, *FAST)
     assert done.returncode == 1
     assert rows_of(out)["c"]["status"] == "done"
     case = json.loads((out / "cases" / "four" / "report.json").read_text())
     assert case["failures"] == []
+
+
+def test_only_failed_slides_are_tried_again_when_asked(
+    mixed: Path, slides: Path, tmp_path: Path
+) -> None:
+    """What is done stays as it is, even where a plain run would compute it anew."""
+    # These copies are newer than the results.
+    table, out = mend(mixed, slides, tmp_path, copy=shutil.copy)
+    before = times_of(out)
+    done = run("run", table, "--out", out, "--retry-failed", *FAST)
+    assert done.returncode == 1, done.stderr
+    assert rows_of(out)["c"]["status"] == "done"
+    assert "4 of 6 slides done" in done.stdout
+    assert {line.split()[1] for line in done.stderr.splitlines()[-2:]} == {"e", "t"}
+    new = {name for name, when in times_of(out).items() if before.get(name) != when}
+    assert {name.split("/")[1] for name in new if name.startswith("slides")} == {"c"}
+
+
+def test_there_must_have_been_a_run_to_try_again(slides: Path, tmp_path: Path) -> None:
+    table = write_table(slides / "never.tsv", GOOD)
+    done = run("run", table, "--out", tmp_path / "out", "--retry-failed")
+    assert done.returncode == 2
+    assert "no run has ended" in done.stderr
 
 
 @pytest.fixture
@@ -218,7 +272,11 @@ def test_a_word_in_the_table_only_rewrites_the_reports(finished: tuple[Path, Pat
     done = run("run", other, "--out", out, *FAST)
     assert done.returncode == 0, done.stderr
     new = changed(before, times_of(out))
-    assert new == {"report.html", "report.json", "cohort.html", "cohort.csv"}
+    assert new == {
+        "report.html",
+        "report.json",
+        *(f"cohort.{e}" for e in ("html", "csv", "parquet")),
+    }
     assert "lung" in (out / "cases" / "one" / "report.html").read_text()
 
 
@@ -236,9 +294,44 @@ def test_a_killed_job_is_reported_and_its_case_kept(finished: tuple[Path, Path])
     assert failed["slide_id"] in (out / "cases" / "one" / "report.html").read_text()
 
 
-def start(log: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
-    """Start the command line and go on; what it says goes to a file."""
+@pytest.mark.parametrize("words", [(), ("--fresh",)], ids=["resume", "fresh"])
+def test_a_slide_that_was_killed_midway_goes_on_where_it_was(
+    finished: tuple[Path, Path], words: tuple[str, ...]
+) -> None:
+    table, out = finished
+    options = ("--set", "tiling.tile_px=64", "--set", "store.chunk_px=64", "--cores", "1")
+    small = (*options, "--set", "segment.model=colour-baseline")
+    process = start(out.parent / "log", "run", table, "--out", out, *small)
+    ledger = wait_for_tiles(out, process)
+    kill_first("wsi-pipeline segment", process)
+    assert process.wait(120) == 1
+    assert ledger.exists()
+    done = run("run", table, "--out", out, *small, *words)
+    assert done.returncode == 0, done.stderr
+    kept = int(effort_of(out)[ledger.parent.name]["kept"])
+    assert kept == 0 if words else kept > 2
+    assert not list(out.rglob("*.ledger"))
+    assert not list(out.rglob("*.partial"))
+
+
+def wait_for_tiles(out: Path, process: subprocess.Popen[bytes]) -> Path:
+    """Ledger in which the first tiles stand."""
+    for _ in range(6000):
+        for ledger in out.glob("slides/*/*.ledger"):
+            if ledger.read_bytes().count(b"\n") > 4:
+                return ledger
+        assert process.poll() is None, "it ended before"
+        time.sleep(0.01)
+    raise AssertionError("no tile was finished")
+
+
+def start(log: Path, *arguments: str | Path, deaf: bool = False) -> subprocess.Popen[bytes]:
+    """Start the command line and go on; what it says goes to a file.
+
+    A command in the background of a script is deaf to interrupts.
+    """
     command = [sys.executable, "-c", "from wsi_pipeline.cli import main; main()", *arguments]
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command] if deaf else command
     with log.open("w") as file:
         return subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
 
@@ -275,10 +368,10 @@ def test_an_interrupted_run_stops_its_jobs_and_goes_on_later(
 ) -> None:
     table, out = write_table(slides / "stop.tsv", GOOD), tmp_path / "out"
     log = tmp_path / "log"
-    process = start(log, "run", table, "--out", out, *FAST)
+    process = start(log, "run", table, "--out", out, *FAST, deaf=number == signal.SIGTERM)
     job = wait_for("wsi-pipeline tile", process)
     process.send_signal(number)
-    assert process.wait(60) == 130
+    assert process.wait(240) == 130  # it lets the steps that run finish
     assert "run the same command again" in log.read_text()
     assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
     done = run("run", table, "--out", out, *FAST)

@@ -18,7 +18,8 @@ TABLE = Path(config["cases"])
 
 try:
     SETTINGS = format_settings(config["settings"])
-    MODEL = model_card(read_settings(None, SETTINGS).segment.model).sha256
+    CHOSEN = read_settings(None, SETTINGS).segment
+    MODEL = model_card(CHOSEN.model).sha256
     ROWS = {row.declared.slide_id: row for row in read_cases(TABLE, check_files=False)}
 except WsiPipelineError as fault:
     raise WorkflowError(str(fault)) from fault
@@ -95,6 +96,15 @@ def measured_inputs(name):
     ]
 
 
+def finished_exports(wildcards):
+    """Outlines of every slide of a case: a step that still runs would read as one that died.
+
+    An export that failed keeps no report from being written.
+    """
+    outlines = measured_inputs("annotations.geojson.gz")(wildcards)
+    return [path for path in outlines if not config["report_failures"] or path.exists()]
+
+
 def failure_notes(wildcards):
     """Notes of failed slides, when failures are to be reported; a newer note is news."""
     notes = [
@@ -106,14 +116,18 @@ def failure_notes(wildcards):
 def promised(wildcards):
     """Everything a run leaves behind: results of slides, pages of cases, the cohort."""
     slide_ids = [s for s in ROWS if not config["report_failures"] or is_measured(s)]
+    slide_ids = config["only"] or slide_ids
     names = (
         "segmentation.ome.zarr",
         "nuclei.parquet",
         "measurements.json",
         "annotations.geojson.gz",
     )
+    results = [artefact(slide_id, name) for slide_id in slide_ids for name in names]
+    if config["only"]:
+        return results
     return (
-        [artefact(slide_id, name) for slide_id in slide_ids for name in names]
+        results
         + expand(CASE / "report.html", case_id=CASES)
-        + [OUT / "cohort.html", OUT / "cohort.csv"]
+        + [OUT / "cohort.html", OUT / "cohort.csv", OUT / "cohort.parquet"]
     )

@@ -9,6 +9,7 @@ rule report_case:
         nuclei=measured_inputs("nuclei.parquet"),
         measurements=measured_inputs("measurements.json"),
         depths=measured_inputs("depth.zarr"),
+        exports=finished_exports,
         failures=failure_notes,
     output:
         html=report(
@@ -20,8 +21,12 @@ rule report_case:
         json=CASE / "report.json",
     log:
         LOGS / "report_case" / "{case_id}.log",
+    priority: 6
     conda:
         "../envs/wsi-pipeline.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         version=__version__,
         table=TABLE,
@@ -29,7 +34,7 @@ rule report_case:
         declared=lambda wildcards: declared_in(wildcards.case_id),
     shell:
         "wsi-pipeline report case {params.table:q} {wildcards.case_id:q}"
-        " --slides {params.slides:q} --html {output.html:q} --json {output.json:q}"
+        " --slides {params.slides:q} --html {output.html:q} --data {output.json:q}"
         " > {log:q} 2>&1"
 
 
@@ -41,10 +46,15 @@ rule report_cohort:
             OUT / "cohort.html", caption="../report/cohort.rst", category="Cohort"
         ),
         csv=OUT / "cohort.csv",
+        parquet=OUT / "cohort.parquet",
     log:
         LOGS / "report_cohort.log",
+    priority: 7
     conda:
         "../envs/wsi-pipeline.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         version=__version__,
         table=TABLE,
@@ -52,4 +62,5 @@ rule report_cohort:
     shell:
         "wsi-pipeline report cohort {params.table:q} --cases {params.cases:q}"
         " --html {output.html:q} --csv {output.csv:q}"
+        " --parquet {output.parquet:q}"
         " > {log:q} 2>&1"

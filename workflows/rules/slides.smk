@@ -1,4 +1,5 @@
 # One slide: inspect → tile → segment → nuclei → measure → export.
+# What is further on has priority: slides that were begun are finished before others begin.
 
 
 rule inspect:
@@ -10,6 +11,9 @@ rule inspect:
         LOGS / "inspect" / "{slide_id}.log",
     conda:
         "../envs/wsi-pipeline.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         version=__version__,
         declared=inspect_options,
@@ -30,8 +34,12 @@ rule tile:
         picture=SLIDE / "tiles.png",
     log:
         LOGS / "tile" / "{slide_id}.log",
+    priority: 1
     conda:
         "../envs/wsi-pipeline.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
@@ -52,9 +60,14 @@ rule segment:
         segmentation=directory(SLIDE / "segmentation.ome.zarr"),
     log:
         LOGS / "segment" / "{slide_id}.log",
+    priority: 2
     conda:
         "../envs/wsi-pipeline.yaml"
     threads: 8  # Snakemake scales this down to the cores it was given
+    resources:
+        mem_mb=memory(2000, per_thread_mb=1000),
+        runtime=minutes(20, per_tile_s=20),
+        gpu=1 if CHOSEN.device == "cuda" else 0,
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
@@ -74,9 +87,13 @@ rule nuclei:
         nuclei=SLIDE / "nuclei.parquet",
     log:
         LOGS / "nuclei" / "{slide_id}.log",
+    priority: 3
     conda:
         "../envs/wsi-pipeline.yaml"
     threads: 8
+    resources:
+        mem_mb=memory(2000, per_thread_mb=1000),
+        runtime=minutes(20, per_tile_s=200),
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
@@ -98,8 +115,12 @@ rule measure:
         depth=directory(SLIDE / "depth.zarr"),
     log:
         LOGS / "measure" / "{slide_id}.log",
+    priority: 4
     conda:
         "../envs/wsi-pipeline.yaml"
+    resources:
+        mem_mb=memory(4000, per_tile_mb=20),
+        runtime=minutes(30, per_tile_s=10),
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
@@ -123,8 +144,12 @@ rule export:
         annotations=SLIDE / "annotations.geojson.gz",
     log:
         LOGS / "export" / "{slide_id}.log",
+    priority: 5
     conda:
         "../envs/wsi-pipeline.yaml"
+    resources:
+        mem_mb=memory(3000, per_tile_mb=20),
+        runtime=minutes(20, per_tile_s=5),
     params:
         version=__version__,
         folder=lambda wildcards, input: Path(input.record).parent,
@@ -132,4 +157,4 @@ rule export:
         settings=settings_for("annotate"),
     shell:
         "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"
-        " export {params.folder:q} --to qupath {params.settings:q} > {log:q} 2>&1"
+        " export {params.folder:q} --format annotations {params.settings:q} > {log:q} 2>&1"

@@ -1,13 +1,14 @@
 """How does QuPath write outlines down?
 
-1. `format_regions` gives the text of a ``FeatureCollection`` piece by piece, one annotation per
-   region, with names and colours of the classes.
+1. `format_regions` gives one annotation per region, with names and colours of the classes;
+   `format_collection` the text of a ``FeatureCollection`` of features, piece by piece.
 2. `parse_regions` reads what QuPath exports (from 0.2 on): a ``FeatureCollection``, a list of
    features or one feature.  The file is not trusted: sizes are limited, and whatever cannot be
    meant is refused with its place.
 
 QuPath counts x to the right and y downwards in pixels of level 0, from the corner of the scanned
-part where a file states one (``openslide.bounds-x``, ``-y``).
+part where a file states one (``openslide.bounds-x``, ``-y``), to which it crops by default
+(https://github.com/qupath/qupath/issues/1278).
 
 References
 ----------
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from wsi_pipeline.annotate.regions import NOT_ANNOTATED, Polygon, Region, Ring
-from wsi_pipeline.classes import CLASS_NAMES, TISSUE_CLASSES, TUMOUR, TissueClass
+from wsi_pipeline.classes import CLASS_NAMES, EPITHELIUM, TISSUE_CLASSES, TUMOUR, TissueClass
 from wsi_pipeline.errors import ConfigError
 
 MOST_FEATURES, MOST_CORNERS = 1_000_000, 20_000_000
@@ -33,13 +34,17 @@ _FARTHEST_PX0 = 1e8
 # QuPath's own list of classes has one for "leave out" and spells one of ours the American way.
 _CLASSES = {
     **dict(enumerate(TISSUE_CLASSES)),
+    EPITHELIUM: TissueClass("epithelium", (0, 136, 147)),
     NOT_ANNOTATED: TissueClass("Ignore*", (180, 180, 180)),
 }
 _VALUES = {
     **{tissue.name.casefold(): value for value, tissue in _CLASSES.items()},
     "tumor": TUMOUR,
 }
-_KNOWN = f"{', '.join(CLASS_NAMES)}; or Ignore* for what is to be left out"
+_KNOWN = (
+    f"{', '.join(CLASS_NAMES)}; epithelium for epidermis or adnexa; or Ignore* for what is to be "
+    "left out"
+)
 _PLAIN_TYPES = ("annotation", "PathAnnotationObject", "unknown")
 
 
@@ -78,10 +83,24 @@ class Parsed:
     not_annotations: int = 0
 
 
-def format_regions(
-    regions: Iterable[Region], *, frame: ViewerFrame, about: Mapping[str, Any]
-) -> Iterator[str]:
-    """Text of a GeoJSON file, in pieces of one region each.
+def format_collection(features: Iterable[str], *, about: Mapping[str, Any]) -> Iterator[str]:
+    """Text of a GeoJSON file, in pieces of one feature each.
+
+    Parameters
+    ----------
+    features
+        Features as text, from `format_regions` or `format_cells`.
+    about
+        Provenance, kept under the key ``wsi_pipeline``, which viewers pass over.
+    """
+    yield f'{{"type": "FeatureCollection", "wsi_pipeline": {_json(about)}, "features": ['
+    for number, feature in enumerate(features):
+        yield (",\n" if number else "\n") + feature
+    yield "\n]}\n"
+
+
+def format_regions(regions: Iterable[Region], *, frame: ViewerFrame) -> Iterator[str]:
+    """Text of one annotation per region.
 
     Parameters
     ----------
@@ -89,18 +108,14 @@ def format_regions(
         Regions.
     frame
         How the viewer counts.
-    about
-        Provenance, kept under the key ``wsi_pipeline``, which viewers pass over.
 
     Yields
     ------
     str
         Coordinates are rounded to a hundredth of a level-0 pixel.
     """
-    yield f'{{"type": "FeatureCollection", "wsi_pipeline": {_json(about)}, "features": ['
-    for number, region in enumerate(regions):
-        yield (",\n" if number else "\n") + _json(_feature(region, frame))
-    yield "\n]}\n"
+    for region in regions:
+        yield _json(_feature(region, frame))
 
 
 def _json(content: Any) -> str:

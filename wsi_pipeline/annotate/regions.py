@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -78,17 +79,52 @@ def outline_regions(
         One polygon each, ordered by class, then from top to bottom.
     """
     kept = join_small(labels, min_px=min_piece_um2 / grid.pixel_area_um2)
-    pieces = trace_pieces(kept, ignored=BACKGROUND)
+    values, shapes = _outline(kept, tolerance_px=tolerance_um / grid.mpp)
+    for number in np.argsort(values, kind="stable"):
+        yield Region(int(values[number]), (_polygon(shapes[number], grid),))
+
+
+def outline_objects(
+    ids: NDArray[np.int32], *, grid: Grid, tolerance_um: float
+) -> dict[int, tuple[Polygon, ...]]:
+    """Outline numbered objects; what of one touches at a corner only is a polygon of its own.
+
+    Parameters
+    ----------
+    ids : (Y, X) int32
+        Number of the object of each pixel, 0 for none.
+    grid
+        Place of the map on the glass.
+    tolerance_um
+        As of `outline_regions`.
+
+    Returns
+    -------
+    dict
+        Polygons of each object, by number, ascending.
+    """
+    values, shapes = _outline(ids, tolerance_px=tolerance_um / grid.mpp)
+    outlines: dict[int, tuple[Polygon, ...]] = {}
+    for number in np.argsort(values, kind="stable"):
+        own = outlines.get(int(values[number]), ())
+        outlines[int(values[number])] = (*own, _polygon(shapes[number], grid))
+    return outlines
+
+
+def _outline(
+    labels: NDArray[np.integer[Any]], *, tolerance_px: float
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.object_]]:
+    """Labels and outlines in px of all pieces but those labelled 0, simplified together."""
+    pieces = trace_pieces(labels, ignored=BACKGROUND)
     if not pieces.values.size:
-        return
+        return pieces.values, np.empty(0, object)
     shapes = shapely.polygons(
         shapely.linearrings(pieces.corners, indices=pieces.ring_of_corner),
         indices=pieces.piece_of_ring,
     )
-    if tolerance_um > 0:
-        shapes = shapely.coverage_simplify(shapes, tolerance_um / grid.mpp)
-    for number in np.argsort(pieces.values, kind="stable"):
-        yield Region(int(pieces.values[number]), (_polygon(shapes[number], grid),))
+    if tolerance_px > 0:
+        shapes = shapely.coverage_simplify(shapes, tolerance_px)
+    return pieces.values, np.asarray(shapes, object)
 
 
 def join_small(labels: NDArray[np.uint8], *, min_px: float) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Pieces(NamedTuple):
 
     Parameters
     ----------
-    values : (P,) uint8
+    values : (P,) integer
         Label of each piece.
     piece_of_ring : (R,) intp
         Piece of each ring; of the rings of a piece the first is the outer one.
@@ -39,25 +39,25 @@ class Pieces(NamedTuple):
         Corners (row, column) in px; rings are not closed.
     """
 
-    values: NDArray[np.uint8]
+    values: NDArray[np.integer[Any]]
     piece_of_ring: NDArray[np.intp]
     ring_of_corner: NDArray[np.intp]
     corners: NDArray[np.float64]
 
 
-def trace_pieces(labels: NDArray[np.uint8], *, ignored: int) -> Pieces:
+def trace_pieces(labels: NDArray[np.integer[Any]], *, ignored: int) -> Pieces:
     """Trace the pieces (connected by edges) of all labels but one.
 
     Parameters
     ----------
-    labels : (Y, X) uint8
+    labels : (Y, X) integer
         Label map.
     ignored
         Label whose pieces are not traced.
     """
     # A rim of piece 0 lies around, so that no step needs to ask where the plane ends.
     pieces = np.pad(connected_pieces(labels), 1)
-    value_of = np.zeros(int(pieces.max()) + 1, np.uint8)
+    value_of = np.zeros(int(pieces.max()) + 1, labels.dtype)
     value_of[pieces[1:-1, 1:-1]] = labels
     wanted = value_of != ignored
     wanted[0] = False
@@ -82,7 +82,7 @@ def trace_pieces(labels: NDArray[np.uint8], *, ignored: int) -> Pieces:
     )
 
 
-def connected_pieces(labels: NDArray[np.uint8]) -> NDArray[np.int32]:
+def connected_pieces(labels: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     """Number from 1 of the piece, connected by edges, that each pixel belongs to."""
     pieces = measure.label(labels, background=-1, connectivity=1)  # type: ignore[no-untyped-call]
     return np.asarray(pieces, np.int32)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import wsi_pipeline
-from wsi_pipeline.cli import doctor, export, phantoms, reports, run, slides, train
+from wsi_pipeline.cli import doctor, export, phantoms, reports, run, slides, train, view
 from wsi_pipeline.cli.guard import run_guarded
 
 app = typer.Typer(
@@ -29,8 +29,10 @@ app.command()(slides.nuclei)
 app.command()(slides.measure)
 app.command()(export.export)
 app.add_typer(reports.app, name="report")
+app.command()(view.view)
 app.command()(phantoms.phantom)
 app.command()(train.train)
+app.command()(train.quantise)
 app.command()(doctor.doctor)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsi_pipeline.cli.guard import FAILED
 from wsi_pipeline.cli.options import AsJson
+from wsi_pipeline.cli.output import answer
+
+if TYPE_CHECKING:
+    from wsi_pipeline.stages.machine import Finding
 
 
 def doctor(
@@ -18,16 +21,22 @@ def doctor(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Check packages, slide back-ends, models, processor and disk."""
+    """Check packages, slide back-ends, models, processor, GPU, Slurm, memory and disk."""
     from wsi_pipeline.stages.doctor import examine  # noqa: PLC0415
 
     findings = examine(out)
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
-    else:
-        for finding in findings:
-            typer.echo(
-                f"{'ok  ' if finding.is_good else 'BAD '} {finding.subject}: {finding.detail}"
-            )
-    if not all(finding.is_good for finding in findings):
+    counts = {
+        status: sum(finding.status == status for finding in findings)
+        for status in ("ok", "warn", "fail")
+    }
+    lines = [_line(finding) for finding in findings]
+    lines.append(f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} failed")
+    document = {**counts, "findings": [asdict(finding) for finding in findings]}
+    answer(document, *lines, as_json=as_json)
+    if counts["fail"]:
         raise typer.Exit(FAILED)
+
+
+def _line(finding: Finding) -> str:
+    remedy = f"\n      → {finding.remedy}" if finding.remedy else ""
+    return f"{finding.status:4}  {finding.subject}: {finding.detail}{remedy}"

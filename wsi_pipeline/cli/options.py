@@ -32,10 +32,29 @@ Mpp = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model id or folder.", show_default="skin-tumour-2"),
+    typer.Option("--model", "-m", help="Model id or folder.", show_default="skin-tumour-4"),
 ]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16"] | None,
+    Literal["auto", "float32", "bfloat16", "int8"] | None,
     typer.Option(help="Numbers the network computes in.", show_default="auto"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Runtime = Annotated[
+    Literal["torch", "openvino", "onnxruntime"] | None,
+    typer.Option(help="Library that runs the network.", show_default="torch"),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        "--dask",
+        help="threads, processes, sync, tcp://…, or slurm: workers are jobs.",
+        show_default="threads",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="With slurm: jobs at a time; --workers are the cores of each.", show_default="4"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of lines.")]

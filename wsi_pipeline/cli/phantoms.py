@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsi_pipeline.cli.options import AsJson
+from wsi_pipeline.cli.output import answer
+from wsi_pipeline.cli.progress import show_progress
 from wsi_pipeline.stages.artefacts import write_text
 
 Section = Literal["vertical", "horizontal", "oblique", "stroma"]
@@ -37,6 +40,7 @@ def phantom(
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Processes; the slides are the same.")
     ] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Paint phantom slides of scalp skin with a carcinoma, and a case table for them."""
     from wsi_pipeline.stages.phantom import paint_slides, sample_spec  # noqa: PLC0415
@@ -57,7 +61,12 @@ def phantom(
             # A case table knows no other plane; what is slanted must be found out.
             declared = plane if plane in _SECTIONS else "auto"
             lines.append(f"phantom-{number}\t{name}\t{name}.tiff\tA\t{declared}\tbreast")
-    for slide in paint_slides(wanted, folder=out, sections=pieces, workers=workers):
-        typer.echo(f"{slide}")
-    write_text(out / "cases.tsv", "\n".join(lines) + "\n")
-    typer.echo(f"{out / 'cases.tsv'}")
+    painted: list[Path] = []
+    with show_progress("phantoms", unit="slides") as tell:
+        for slide in paint_slides(wanted, folder=out, sections=pieces, workers=workers):
+            painted.append(slide)
+            tell(len(painted), len(wanted))
+    table = out / "cases.tsv"
+    write_text(table, "\n".join(lines) + "\n")
+    told = {"slides": painted, "cases": table}
+    answer(told, *(f"{path}" for path in (*painted, table)), as_json=as_json)

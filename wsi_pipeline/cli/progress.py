@@ -33,17 +33,22 @@ def show_progress(title: str, *, unit: str = "tiles") -> Iterator[Callable[[int,
     if not console.is_terminal:
         yield _plain_lines(title, unit)
         return
-    columns = (
-        TextColumn("{task.description}"),
+    with bars(unit, console=console) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def bars(unit: str, *, console: Console) -> Progress:
+    """Bars with count, rate, time gone and left; a task may name a ``unit`` of its own."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=console,
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class _Rate(ProgressColumn):
@@ -55,7 +60,35 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Text of the column."""
-        return Text(f"{'–' if task.speed is None else f'{task.speed:.1f}'} {self.unit}/s")
+        return Text(
+            "–"
+            if task.speed is None
+            else format_rate(task.speed, task.fields.get("unit", self.unit))
+        )
+
+
+def format_rate(per_s: float, unit: str) -> str:
+    """How many per second, or per minute where that is more telling.
+
+    Examples
+    --------
+    >>> format_rate(3.21, "tiles"), format_rate(0.05, "slides")
+    ('3.2 tiles/s', '3.0 slides/min')
+    """
+    return f"{per_s:.1f} {unit}/s" if per_s >= 0.1 else f"{per_s * 60:.1f} {unit}/min"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    Examples
+    --------
+    >>> format_duration(7.4), format_duration(200), format_duration(9000)
+    ('7 s', '3 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _plain_lines(title: str, unit: str) -> Callable[[int, int], None]:
@@ -68,7 +101,8 @@ def _plain_lines(title: str, unit: str) -> Callable[[int, int], None]:
         if done == total or now - last[0] >= _LINE_EVERY_S:
             last[0] = now
             rate = done / max(now - start, 1e-9)
-            sys.stderr.write(f"{title}: {done}/{total} {unit}, {rate:.1f} {unit}/s\n")
+            left = f", {format_duration((total - done) / rate)} left" if 0 < done < total else ""
+            sys.stderr.write(f"{title}: {done}/{total} {unit}, {format_rate(rate, unit)}{left}\n")
             sys.stderr.flush()
 
     return tell

@@ -9,6 +9,8 @@ import typer
 
 from wsi_pipeline.cli.guard import FAILED
 from wsi_pipeline.cli.inputs import CaseRow, read_cases
+from wsi_pipeline.cli.options import AsJson
+from wsi_pipeline.cli.output import answer
 from wsi_pipeline.errors import CaseTableError, ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Write the page of a case, or of the cohort.")
@@ -24,7 +26,8 @@ def case(
         str, typer.Option(help="Folder of a slide's artefacts, with {slide_id} in it.")
     ],
     html: Annotated[Path, typer.Option(help="Write the page here.")],
-    json: Annotated[Path, typer.Option(help="Write the data here.")],
+    data: Annotated[Path, typer.Option(help="Write the data (report.json) here.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write the page of one case; slides without results are named with their reason."""
     from wsi_pipeline.stages.report import SlideFolder, report_case  # noqa: PLC0415
@@ -43,9 +46,11 @@ def case(
         ],
         primary_site=sites[0] if sites else "",
         html=html,
-        json=json,
+        json=data,
     )
-    typer.echo(f"{html}" + (f" ({failed} of {len(rows)} slides failed)" if failed else ""))
+    told = {"html": html, "data": data, "slides": len(rows), "failed": failed}
+    line = f"{html}" + (f" ({failed} of {len(rows)} slides failed)" if failed else "")
+    answer(told, line, as_json=as_json)
 
 
 @app.command()
@@ -55,7 +60,11 @@ def cohort(
     cases: Annotated[str, typer.Option(help="report.json of a case, with {case_id} in it.")],
     html: Annotated[Path, typer.Option(help="Write the page here.")],
     csv: Annotated[Path, typer.Option(help="Write the table here.")],
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write the table with types, units and intervals here.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 if a slide failed.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the page and the table over all cases."""
     from wsi_pipeline.stages.report import report_cohort  # noqa: PLC0415
@@ -66,9 +75,12 @@ def cohort(
         case_json={case_id: _filled(cases, "case_id", case_id) for case_id in by_case},
         html=html,
         csv=csv,
+        parquet=parquet,
     )
-    typer.echo(f"{html}")
     failed = [row for row in rows if row.status == "failed"]
+    named = [{"slide_id": row.slide_id, "stage": row.stage, "reason": row.reason} for row in failed]
+    told = {"html": html, "csv": csv, "parquet": parquet, "slides": len(rows), "failed": named}
+    answer(told, f"{html}", as_json=as_json)
     for row in failed:
         typer.echo(f"failed: {row.slide_id} ({row.stage}): {row.reason}", err=True)
     if strict and failed:

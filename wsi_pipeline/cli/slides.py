@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from wsi_pipeline.cli.describe import describe_plan, describe_slide
+from wsi_pipeline.cli.guard import FAILED, explain
 from wsi_pipeline.cli.inputs import read_settings
 from wsi_pipeline.cli.options import (
     AsJson,
+    Jobs,
     Model,
     Mpp,
     Overrides,
     Precision,
+    Runtime,
+    Scheduler,
     SettingsFile,
     SlideArgument,
 )
+from wsi_pipeline.cli.output import answer
 from wsi_pipeline.cli.progress import show_progress
-from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.errors import ConfigError, ModelMismatchError, TissueError
+from wsi_pipeline.stages.artefacts import read_json
 
 if TYPE_CHECKING:
     from wsi_pipeline.config import Config
@@ -37,12 +44,21 @@ def inspect(
     out: Annotated[Path | None, typer.Option(help="Write slide.json here.")] = None,
     slide_id: Annotated[str, typer.Option(help="Name of the slide in results.")] = "",
     section: Annotated[Section, typer.Option(help="Plane of the cut.")] = "auto",
+    plan: Annotated[
+        bool | None,
+        typer.Option(
+            "--plan/--no-plan",
+            help="Plan the tiles and time the network on one.",
+            show_default="unless --out is given",
+        ),
+    ] = None,
+    model: Model = None,
     mpp: Mpp = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open a slide and say what it is: format, levels, mpp and where that comes from."""
+    """Say what a slide is (format, levels, mpp and its source) and what would be done with it."""
     from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
     from wsi_pipeline.stages.inspect import (  # noqa: PLC0415
         inspect_slide,
@@ -51,11 +67,18 @@ def inspect(
     )
 
     declared = Declared(slide_id or slide.stem, section=section)
-    settings = read_settings(config, overrides or ())
+    settings = _settings(config, overrides, {"model": model})
     record = inspect_slide(slide, declared=declared, mpp=mpp, config=settings)
     if out is not None:
         write_record(with_checksum(record), out, config=settings)
-    _tell_slide(record, as_json=as_json)
+    wanted = plan if plan is not None else out is None
+    found = _foresee(record, settings) if wanted else None
+    told = {**record.info, **({"plan": found[0], "stops": found[1]} if found else {})}
+    answer(
+        told, *describe_slide(record), *(describe_plan(*found) if found else ()), as_json=as_json
+    )
+    if found and found[1]:
+        raise typer.Exit(FAILED)
 
 
 def tile(
@@ -73,6 +96,7 @@ def tile(
     mpp: Mpp = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find the tissue and plan the tiles that cover it."""
     from wsi_pipeline.stages.export_tiles import export_tiles  # noqa: PLC0415
@@ -83,13 +107,16 @@ def tile(
     record = _open_record(slide, mpp, settings)
     tiled = tile_slide(record, config=settings, out=out, picture=picture)
     rows, columns = tiled.plan.lattice
-    typer.echo(f"{out}: {len(tiled.plan)} of {rows * columns} tiles show tissue")
+    told = {"out": out, "tiles": len(tiled.plan), "lattice": [rows, columns], "picture": picture}
+    lines = [f"{out}: {len(tiled.plan)} of {rows * columns} tiles show tissue"]
     if export is not None:
         with show_progress("export") as tell:
             count = export_tiles(
                 record, tiled.plan, out=export, workers=available_cores(), on_progress=tell
             )
-        typer.echo(f"{export}: {count} RGB tiles")
+        told |= {"export": export, "exported": count}
+        lines.append(f"{export}: {count} RGB tiles")
+    answer(told, *lines, as_json=as_json)
 
 
 def segment(
@@ -101,30 +128,42 @@ def segment(
     ] = None,
     model: Model = None,
     precision: Precision = None,
+    runtime: Runtime = None,
     mpp: Mpp = None,
     workers: Annotated[int | None, typer.Option(help="Dask workers.", show_default="all")] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="threads, processes, sync or tcp://…", show_default="threads"),
-    ] = None,
+    scheduler: Scheduler = None,
+    jobs: Jobs = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute also what a stopped run had finished.")
+    ] = False,
     config: SettingsFile = None,
     overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Run the model over the tiles of a slide and write an OME-Zarr."""
+    """Run the model over the tiles of a slide and write an OME-Zarr; go on if it was stopped."""
     from wsi_pipeline.stages.segment import segment_slide  # noqa: PLC0415
     from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
+    from wsi_pipeline.stages.workers import with_workers  # noqa: PLC0415
 
     named = {
-        "model": model, "precision": precision, "workers": workers, "scheduler": scheduler,
+        "model": model, "precision": precision, "runtime": runtime, "workers": workers,
+        "scheduler": scheduler, "jobs": jobs,
     }  # fmt: skip
     settings = _settings(config, overrides, named)
     record = _open_record(slide, mpp, settings)
     if tiles is None:
         tiles = out.with_name("tiles.json")
         tile_slide(record, config=settings, out=tiles)
-    with show_progress(record.declared.slide_id) as tell:
-        segment_slide(record, tiles=tiles, config=settings, out=out, on_progress=tell)
-    typer.echo(f"{out}")
+    with (
+        with_workers(settings, out=out) as chosen,
+        show_progress(record.declared.slide_id) as tell,
+    ):
+        note = segment_slide(
+            record, tiles=tiles, config=chosen, out=out, fresh=fresh, on_progress=tell
+        )
+    kept = f"; {note.kept} of them kept from a run that was stopped" if note.kept else ""
+    document = {"out": out, "tiles": tiles, "count": note.tiles, "kept": note.kept}
+    answer(document, f"{out}: {note.tiles} tiles{kept}", as_json=as_json)
 
 
 def nuclei(
@@ -143,31 +182,38 @@ def nuclei(
     ] = None,
     mpp: Mpp = None,
     workers: Annotated[int | None, typer.Option(help="Dask workers.", show_default="all")] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="threads, processes, sync or tcp://…", show_default="threads"),
-    ] = None,
+    scheduler: Scheduler = None,
+    jobs: Jobs = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find the nuclei of the tumour, or of the whole slide, and write a table of them."""
     from wsi_pipeline.stages.nuclei import Gate, find_nuclei  # noqa: PLC0415
+    from wsi_pipeline.stages.workers import with_workers  # noqa: PLC0415
 
     if segmentation is None and not everywhere:
         raise ConfigError("say where: give --segmentation for its tumour, or --everywhere")
-    settings = _settings(config, overrides, {"workers": workers, "scheduler": scheduler})
+    settings = _settings(
+        config, overrides, {"workers": workers, "scheduler": scheduler, "jobs": jobs}
+    )
     record = _open_record(slide, mpp, settings)
-    with show_progress(record.declared.slide_id) as tell:
+    with (
+        with_workers(settings, out=out) as chosen,
+        show_progress(record.declared.slide_id) as tell,
+    ):
         about = find_nuclei(
             record,
             gate=Gate(segmentation, only_tumour=not everywhere),
-            config=settings,
+            config=chosen,
             out=out,
             instances=instances,
             on_progress=tell,
         )
     why = f" ({about['status'].replace('_', ' ')}: {about['reason']})" if about["reason"] else ""
-    typer.echo(f"{out}: {about['count']} nuclei{why}")
+    told = {name: about[name] for name in ("count", "status", "reason")}
+    line = f"{out}: {about['count']} nuclei{why}"
+    answer({"out": out, **told, "instances": instances}, line, as_json=as_json)
 
 
 def measure(
@@ -182,6 +228,7 @@ def measure(
     mpp: Mpp = None,
     config: SettingsFile = None,
     overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a segmented slide."""
     from wsi_pipeline.stages.measure import measure_segmentation  # noqa: PLC0415
@@ -196,7 +243,7 @@ def measure(
         out=out,
         nuclei=nuclei,
     )
-    typer.echo(f"{out}")
+    answer({"out": out, **read_json(out, made_by="measure")}, f"{out}", as_json=as_json)
 
 
 def _settings(
@@ -226,14 +273,11 @@ def _open_record(slide: Path, mpp: float | None, settings: Config) -> SlideRecor
     return with_checksum(record)
 
 
-def _tell_slide(record: SlideRecord, *, as_json: bool) -> None:
-    info = record.info
-    if as_json:
-        typer.echo(json.dumps(dict(info), indent=1))
-        return
-    rows, columns = info["level_shapes"][0]
-    levels = ", ".join(f"{factor:g}×" for factor in info["level_downsamples"])
-    typer.echo(f"{record.path.name}: {info['vendor']}, read with {info['backend']}")
-    typer.echo(f"  {columns} × {rows} px at {info['mpp']:g} µm/px (from {info['mpp_source']})")
-    width_mm, height_mm = columns * info["mpp"] / 1000, rows * info["mpp"] / 1000
-    typer.echo(f"  {width_mm:.2f} × {height_mm:.2f} mm, levels {levels}")
+def _foresee(record: SlideRecord, settings: Config) -> tuple[Mapping[str, Any] | None, str]:
+    """What would be done with a slide; None and the reason where the pipeline would stop."""
+    from wsi_pipeline.stages.forecast import foresee  # noqa: PLC0415
+
+    try:
+        return foresee(record, config=settings).to_json(), ""
+    except (TissueError, ModelMismatchError) as fault:
+        return None, explain(fault)

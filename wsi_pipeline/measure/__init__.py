@@ -13,7 +13,8 @@
    holds them.
 
 7. `nuclear_grade`: what a table of the tumour's nuclei says; it needs no labels.
-8. `depth_plane` and `grade_map`: what of it can be laid over the slide as a picture.
+8. `depth_plane` and `grade_map`: what of it can be laid over the slide as a picture; `nest_map`:
+   where the nests lie.
 9. `case` and `pooled_grade`: from sections and slides to the `calls` of a case.
 
 docs/measurements.md defines every number.
@@ -23,6 +24,7 @@ from wsi_pipeline.measure.calls import Call, CaseSlide, Evidence, Limit
 from wsi_pipeline.measure.case import call_case
 from wsi_pipeline.measure.depth_plane import join_depths
 from wsi_pipeline.measure.grade_map import AREA_STEP_UM2, GradeMap, map_grades
+from wsi_pipeline.measure.nest_map import NestMap, map_nests
 from wsi_pipeline.measure.nuclear_grade import absent_nuclei, measure_nuclei
 from wsi_pipeline.measure.results import (
     Curves,
@@ -42,12 +44,14 @@ __all__ = [
     "Evidence",
     "GradeMap",
     "Limit",
+    "NestMap",
     "SectionMeasurements",
     "SlideMeasurements",
     "absent_nuclei",
     "call_case",
     "join_depths",
     "map_grades",
+    "map_nests",
     "measure_nuclei",
     "measure_slide",
     "read_values",

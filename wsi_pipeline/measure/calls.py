@@ -32,12 +32,16 @@ class CaseSlide:
         Values of the slide's nuclei by name; empty where none were looked for.
     grading
         Limits by which they were graded.
+    false_tumour
+        Share of tissue without tumour that the model which segmented it calls tumour; 0 where
+        that is not known.
     """
 
     slide_id: str
     sections: tuple[SectionMeasurements, ...]
     nuclei: Mapping[str, Measurement]
     grading: GradeSettings
+    false_tumour: float = 0.0
 
     def source_of(self, section: SectionMeasurements) -> str:
         """Name of a section; the slide's own where it has no other."""

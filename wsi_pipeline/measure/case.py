@@ -1,6 +1,7 @@
 """What do all sections of a case say together?
 
-1. Amounts of tumour add up over all sections.
+1. Amounts of tumour add up over all sections.  Where no slide has more than its model finds in
+   tissue that has none, there are *traces*, which say neither that there is tumour nor what kind.
 2. *Depth* is called from vertical sections alone, and the most infiltrative one decides.  A
    horizontal section shows one level of the skin: on it the call is not defined, and it has no
    say.  A section that could not be assessed leaves the word open above.
@@ -34,6 +35,7 @@ NO_SLIDE = "no slide of the case was measured"
 NOT_COMPUTED = "this run did not compute it"
 
 _DEPTH, _PATTERN, _AREA = "full_thickness_call", "architecture", "area_tumour_mm2"
+_SHARE = "tumour_tissue_fraction"
 _DEPTH_VALUES = (
     "full_thickness_fraction",
     "full_thickness_tumour_fraction",
@@ -71,16 +73,16 @@ def call_case(slides: Sequence[CaseSlide]) -> dict[str, Call]:
     Returns
     -------
     dict
-        ``tumour`` (``present`` or ``none``), ``depth`` (`thickness.CALLS`), ``pattern`` (a growth
-        pattern) and ``grade`` (``1`` to ``3``).  Operational definitions of this software for
-        research use; no diagnosis.
+        ``tumour`` (``present``, ``traces`` or ``none``), ``depth`` (`thickness.CALLS`),
+        ``pattern`` (a growth pattern) and ``grade`` (``1`` to ``3``).  Operational definitions of
+        this software for research use; no diagnosis.
     """
     if not any(slide.sections for slide in slides):
         lost = Call(Measurement.not_assessable("", NO_SLIDE), (), ())
         return dict.fromkeys(("tumour", "depth", "pattern", "grade"), lost)
     case = _gather(slides)
     return {
-        "tumour": _call_tumour(case),
+        "tumour": _call_tumour(case, slides),
         "depth": _call_depth(case),
         "pattern": _call_pattern(case),
         "grade": call_grade(slides),
@@ -104,17 +106,31 @@ def _with_every_name(section: SectionMeasurements) -> SectionMeasurements:
     return dataclasses.replace(section, values=absent | dict(section.values))
 
 
-def _call_tumour(case: _Case) -> Call:
-    """Whether there is tumour anywhere."""
+def _call_tumour(case: _Case, slides: Sequence[CaseSlide]) -> Call:
+    """Whether there is tumour anywhere, and more than the model's mistakes would make."""
     area = case.values[_AREA]
     evidence = (
-        *_pooled(case, (_AREA, "tumour_tissue_fraction")),
+        *_pooled(case, (_AREA, _SHARE)),
         *_single(case, _AREA),
     )
     if area.value is None:
         return Call(dataclasses.replace(area, unit=""), (), evidence)
-    word = "present" if area.value else "none"
-    return Call(Measurement(word, ""), (word,), evidence)
+    if not area.value:
+        return Call(Measurement("none", ""), ("none",), evidence)
+    word = "present" if any(map(_exceeds_mistakes, slides)) else "traces"
+    limits = [_mistakes_limit(slide) for slide in slides if slide.false_tumour]
+    return Call(Measurement(word, ""), (word,), evidence, limits=tuple(dict.fromkeys(limits)))
+
+
+def _exceeds_mistakes(slide: CaseSlide) -> bool:
+    """Whether a slide has more tumour than its model calls so where there is none."""
+    share = _number(roll_up(slide.sections)[_SHARE]) if slide.sections else None
+    return share is not None and share > slide.false_tumour
+
+
+def _mistakes_limit(slide: CaseSlide) -> Limit:
+    quantity = "share of the tissue of a slide that is called tumour"
+    return Limit("present", quantity, "above", slide.false_tumour, "1")
 
 
 def _call_depth(case: _Case) -> Call:

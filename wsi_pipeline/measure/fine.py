@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_pipeline.classes import BACKGROUND
+from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure.plane import SectionPlane, block_counts
 
 # A file of single cells is 12 µm wide: six pixels.
@@ -30,12 +31,17 @@ class FineLabels:
     ----------
     classes
         uint8 (Y, X): class of every pixel, with a rim of 2 px around the wanted one.
-    mpp
-        Width of a pixel, µm.
+    grid
+        Their place on the glass.
     """
 
     classes: NDArray[np.uint8]
-    mpp: float
+    grid: Grid
+
+    @property
+    def mpp(self) -> float:
+        """Width of a pixel, µm."""
+        return self.grid.mpp
 
 
 def fine_labels(plane: SectionPlane, wanted: int) -> FineLabels:
@@ -47,14 +53,17 @@ def fine_labels(plane: SectionPlane, wanted: int) -> FineLabels:
         Without any pixel of the class, a rim alone.
     """
     block_px = max(1, int(FINE_MPP / plane.labels_grid.mpp + 1e-6))
-    own = plane.labels[_around(plane.labels == wanted, block_px=block_px)]
+    rows, columns = _around(plane.labels == wanted, block_px=block_px)
+    own = plane.labels[rows, columns]
     lacking = [(0, -count % block_px) for count in own.shape]
     own = np.pad(own, lacking, constant_values=BACKGROUND)
     if block_px > 1:
         own = block_counts(own, block_px).argmax(axis=0).astype(np.uint8)
-    return FineLabels(
-        np.pad(own, _RIM_PX, constant_values=BACKGROUND), plane.labels_grid.mpp * block_px
-    )
+    padded = np.pad(own, _RIM_PX, constant_values=BACKGROUND)
+    mpp = plane.labels_grid.mpp * block_px
+    down_um, right_um = plane.labels_grid.to_um(rows.start, columns.start)
+    origin_um = down_um - _RIM_PX * mpp, right_um - _RIM_PX * mpp
+    return FineLabels(padded, Grid(padded.shape, mpp, origin_um))
 
 
 def _around(mask: NDArray[np.bool_], *, block_px: int) -> tuple[slice, slice]:

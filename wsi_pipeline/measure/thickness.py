@@ -154,8 +154,8 @@ def is_full(columns: Columns, extent: Extent, min_cover: float) -> Mask:
     )
 
 
-def longest_run_um(columns: Columns, full: Mask) -> float:
-    """Longest stretch of such columns, across gaps of up to `BRIDGE_UM`, µm."""
+def longest_run_um(columns: Columns, full: Mask, *, bridge_um: float = BRIDGE_UM) -> float:
+    """Longest stretch of such columns, across gaps of up to ``bridge_um``, µm."""
     longest = run = gap = 0.0
     piece = -1
     for is_in, width_um, its in zip(full, columns.paths.width_um, columns.paths.piece, strict=True):
@@ -164,7 +164,7 @@ def longest_run_um(columns: Columns, full: Mask) -> float:
         if not is_in:
             gap += float(width_um)
             continue
-        run = float(width_um) + (run + gap if run > 0 and gap <= BRIDGE_UM else 0.0)
+        run = float(width_um) + (run + gap if run > 0 and gap <= bridge_um else 0.0)
         gap, longest = 0.0, max(longest, run)
     return longest
 

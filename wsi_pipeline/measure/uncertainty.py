@@ -5,8 +5,10 @@ Three independent parts, added as squares, make the interval of a value:
 1. *segmentation*: the value for a tumour mask drawn at a low and at a high probability, with
    the anatomy unchanged; nothing where no probabilities are known;
 2. *sampling*: another stretch of the same lesion.  Stretches of 250 µm are drawn anew, as a
-   whole, since what lies side by side is not independent; 5th to 95th percentile;
-3. *scale and place*: the tolerance of the pixel width, and half a measurement pixel for a length.
+   whole, since what lies side by side is not independent; 5th to 95th percentile.  A longest run
+   has no pieces that could be drawn anew: gaps half and twice as wide are bridged instead;
+3. *scale and place*: the tolerance of the pixel width, and half a measurement pixel for a length
+   or, for a relative depth, for each junction.
 
 It knows nothing of tilt, shrinkage, the choice of section or a wrong junction.
 """
@@ -29,11 +31,13 @@ from wsi_pipeline.measure.infiltration import DEPTH_PERCENTILE
 from wsi_pipeline.measure.line import Line
 from wsi_pipeline.measure.plane import SectionPlane, block_share
 from wsi_pipeline.measure.thickness import (
+    BRIDGE_UM,
     MIN_COVER,
     TUMOUR_COVER,
     extent_of,
     is_full,
     judged,
+    longest_run_um,
 )
 from wsi_pipeline.values import Measurement
 
@@ -46,7 +50,7 @@ HEADLINES = (
     "full_thickness_run_um",
     "grenz_median_um",
 )
-"""Values that get such an interval; a longest run is not drawn anew, as pieces of it have none."""
+"""Values that get such an interval."""
 THRESHOLDS = (0.3, 0.7)
 """Probabilities of tumour at which the mask is drawn once too large and once too small."""
 _BLOCK_UM = 250.0
@@ -90,6 +94,7 @@ def with_intervals(
     *,
     others: Sequence[Mapping[str, Measurement]],
     spread: Spread,
+    columns: Columns,
     plane: SectionPlane,
     mpp_tolerance: float,
 ) -> dict[str, Measurement]:
@@ -101,10 +106,14 @@ def with_intervals(
         The same values for other tumour masks.
     spread
         Lower and upper bound of each value by sampling alone.
+    columns
+        Columns of the section.
     mpp_tolerance
         Relative uncertainty of the pixel width.
     """
     found = dict(values)
+    spread = {**spread, **_bridging_spread(columns)}
+    thickness_um = columns.paths.thickness_um[np.isfinite(columns.paths.thickness_um)]
     for name in HEADLINES:
         own = values[name]
         if not isinstance(own.value, float) or own.status != "measured":
@@ -114,6 +123,8 @@ def with_intervals(
         if own.unit == "µm":
             ends.append(_around(own.value, own.value * mpp_tolerance))
             ends.append(_around(own.value, plane.grid.mpp / 2))
+        if name == "relative_depth_max" and thickness_um.size:
+            ends += 2 * [_around(own.value, plane.grid.mpp / 2 / float(np.median(thickness_um)))]
         found[name] = dataclasses.replace(own, interval=_joined(own.value, ends, own.unit))
     return found
 
@@ -162,7 +173,7 @@ def sampling_spread(
     seen = np.isfinite(zone_um)
     paths = columns.paths
     valid = judged(columns)
-    full = is_full(columns, extent_of(columns, columns.near_tumour), MIN_COVER)
+    full = _full(columns)
     holds = valid & (extent_of(columns, columns.tumour).cover > TUMOUR_COVER)
     at = blocks[paths.point]
     drawn = {
@@ -184,6 +195,18 @@ def sampling_spread(
         )
         drawn[name] = _percentiles(draws, pieces, DEPTH_PERCENTILE)
     return {name: _bounds(values) for name, values in drawn.items() if np.isfinite(values).any()}
+
+
+def _full(columns: Columns) -> NDArray[np.bool_]:
+    """Columns through which the infiltration envelope goes from top to bottom, (N,)."""
+    return is_full(columns, extent_of(columns, columns.near_tumour), MIN_COVER)
+
+
+def _bridging_spread(columns: Columns) -> dict[str, tuple[float, float]]:
+    """Bounds of the longest run if gaps half and twice as wide were bridged."""
+    full = _full(columns) & judged(columns)
+    low, high = (longest_run_um(columns, full, bridge_um=BRIDGE_UM * by) for by in (0.5, 2.0))
+    return {"full_thickness_run_um": (low, high)}
 
 
 def _bounds(drawn: Floats) -> tuple[float, float]:

@@ -84,7 +84,12 @@ def measure_vertical(
     ]
     spread = sampling_spread(plane, depth, columns=columns, tumour=tumour)
     values = with_intervals(
-        values, others=others, spread=spread, plane=plane, mpp_tolerance=settings.mpp_tolerance
+        values,
+        others=others,
+        spread=spread,
+        columns=columns,
+        plane=plane,
+        mpp_tolerance=settings.mpp_tolerance,
     )
     return compartment | values, lateral_profile(columns)
 

@@ -25,7 +25,7 @@ from wsi_pipeline.phantom.anatomy import Anatomy, sample_anatomy
 from wsi_pipeline.phantom.artefacts import ARTEFACT_NAMES, Artefacts, sample_artefacts
 from wsi_pipeline.phantom.census import number_nests, number_nuclei
 from wsi_pipeline.phantom.counterfactual import counterfactuals
-from wsi_pipeline.phantom.look import Look, rough_look, sample_look
+from wsi_pipeline.phantom.look import Cells, Look, rough_look, sample_look
 from wsi_pipeline.phantom.nuclei import Cell
 from wsi_pipeline.phantom.paint import Phantom, paint_phantom
 from wsi_pipeline.phantom.pieces import PhantomSlide, Piece, compose, serial_specs
@@ -46,6 +46,7 @@ __all__ = [
     "Architecture",
     "Artefacts",
     "Cell",
+    "Cells",
     "Look",
     "Phantom",
     "PhantomSlide",

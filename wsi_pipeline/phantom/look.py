@@ -22,6 +22,28 @@ Pair = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Cells:
+    """How the cells of one kind of epithelium look; factors are relative to the reference look."""
+
+    area: float = 1.0
+    """Profile area of their nuclei."""
+    elongation: float = 1.0
+    """Ratio of the axes of their nuclei."""
+    density: float = 1.0
+    """Haematoxylin in their nuclei."""
+    pallor: float = 0.0
+    """From 0, chromatin as in the reference look, to 1, all pale and vesicular."""
+    border_um: float = 11.0
+    """Distance of the borders between cells, µm."""
+    borders: float = 1.0
+    """How pale the borders between cells are."""
+    grain: float = 1.0
+    """How granular the cytoplasm is."""
+    basal: float = 1.0
+    """How much darker cells are along the junction with the stroma."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Factors are relative to the reference look; pairs are (haematoxylin, eosin)."""
 
@@ -63,6 +85,12 @@ class Look:
     """How little of its bundles collagen shows: from 0, all, to 1, an even ground."""
     haze: float = 0.0
     """Haematoxylin in the ground of all stroma."""
+    keratinocytes: Cells = Cells()
+    """Cells of the epidermis."""
+    adnexal_cells: Cells = Cells()
+    """Cells of follicles and glands."""
+    tumour_cells: Cells = Cells(border_um=14.0)
+    """Tumour cells; what their nuclei look like is a matter of grade."""
 
 
 def sample_look(seed: int) -> Look:
@@ -85,6 +113,26 @@ def sample_look(seed: int) -> Look:
         nuclei=log_uniform(rng, 0.75, 1.3),
         stroma_round=log_uniform(rng, 0.6, 25.0),
         spindle=log_uniform(rng, 1.7, 4.5),
+        keratinocytes=_sample_cells(rng),
+        adnexal_cells=_sample_cells(rng),
+        tumour_cells=_sample_cells(rng),
+    )
+
+
+def _sample_cells(rng: np.random.Generator) -> Cells:
+    """Draw how cells look, from as wide a range for epidermis and glands as tumours have.
+
+    Where and how cells lie tells benign epithelium from tumour, not how they look one by one.
+    """
+    return Cells(
+        area=log_uniform(rng, 0.7, 1.8),
+        elongation=log_uniform(rng, 0.85, 1.3),
+        density=log_uniform(rng, 0.75, 1.3),
+        pallor=float(rng.uniform(0.0, 1.0)),
+        border_um=log_uniform(rng, 9.0, 17.0),
+        borders=float(rng.uniform(0.0, 1.5)),
+        grain=log_uniform(rng, 0.5, 3.0),
+        basal=float(rng.uniform(0.0, 1.6)),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from wsi_pipeline.phantom.adnexa import Kind
 from wsi_pipeline.phantom.dice import Dice
 from wsi_pipeline.phantom.lesional import ENDOTHELIUM, LYMPHOCYTE, add_populations, fill_tumour
+from wsi_pipeline.phantom.look import Cells
 from wsi_pipeline.phantom.noise import Floats
 from wsi_pipeline.phantom.placing import (
     NUCLEUS_DTYPE,
@@ -102,7 +103,20 @@ def _epidermal(dice: Dice, layout: Layout) -> Nuclei:
     slide_um = slide_um[own & (above > 10.5) & (below > 9) & (plug < -6)]
     along = math.pi / 2 - layout.nodes.frame.turn_rad
     flat = along + dice.normal(slide_um, channel=TURN, sd=0.35)
-    return shape(dice, slide_um, habit=SPINOUS, angle_rad=flat)
+    habit = looking(SPINOUS, layout.spec.look.keratinocytes)
+    return shape(dice, slide_um, habit=habit, angle_rad=flat)
+
+
+def looking(habit: Habit, cells: Cells) -> Habit:
+    """A population as it looks on one slide."""
+    mean, sd = habit.area_um2
+    return replace(
+        habit,
+        area_um2=(mean * cells.area, sd * cells.area),
+        elongation=max(1.0, habit.elongation * cells.elongation),
+        density=habit.density * cells.density,
+        vesicular=habit.vesicular + (1.0 - habit.vesicular) * cells.pallor,
+    )
 
 
 def _epithelium_um(layout: Layout) -> Floats:
@@ -118,7 +132,20 @@ def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
     adnexa, nodes = layout.adnexa, layout.nodes
     below = np.where(layout.below_dej_um > 0, adnexa.inside_um, np.minimum(adnexa.inside_um, -9))
     union = _epithelium_um(layout)
-    groups = [line(dice, layout.nodes, plane_um=union, habit=BASAL, spacing_um=6.9, inset_um=4.7)]
+    cells = layout.spec.look.adnexal_cells
+    # Larger nuclei lie further apart.
+    apart = math.sqrt(cells.area)
+    basal, row = layout.spec.look.keratinocytes, math.sqrt(layout.spec.look.keratinocytes.area)
+    groups = [
+        line(
+            dice,
+            layout.nodes,
+            plane_um=union,
+            habit=looking(BASAL, basal),
+            spacing_um=6.9 * row,
+            inset_um=4.7 * row,
+        )
+    ]
     for kind, habit, spacing, least in (
         (Kind.FOLLICLE, *_wall_cells(layout), 10.0),
         (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
@@ -127,12 +154,13 @@ def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
     ):
         here = np.where(adnexa.kind == kind, below, -DEEP_UM).astype(np.float32)
         own = dice.stream(kind)
-        slide_um = lattice(own, nodes, spacing_um=spacing, where=here > least)
+        slide_um = lattice(own, nodes, spacing_um=spacing * apart, where=here > least)
         keep = nodes.read(adnexa.inside_um, slide_um) > least
         keep &= nodes.read(adnexa.core_um, slide_um) < -4.5
         keep &= nodes.read(adnexa.axis_um, slide_um) > 37.0
         slide_um = slide_um[keep]
-        groups.append(shape(own, slide_um, habit=habit, angle_rad=any_way(own, slide_um)))
+        angle = any_way(own, slide_um)
+        groups.append(shape(own, slide_um, habit=looking(habit, cells), angle_rad=angle))
     return groups
 
 
@@ -140,7 +168,9 @@ def _wall_cells(layout: Layout) -> tuple[Habit, float]:
     """Cells of the walls of follicles, and their distance; thick walls are like epidermis."""
     if layout.spec.surface.plugs + layout.spec.surface.plugs_across == 0:
         return ADNEXAL, 9.4
-    return replace(SPINOUS, cell=Cell.ADNEXAL), layout.spec.look.keratinocyte_um
+    # `_adnexal` sets cells apart by their size, these have a distance of their own.
+    apart = math.sqrt(layout.spec.look.adnexal_cells.area)
+    return replace(SPINOUS, cell=Cell.ADNEXAL), layout.spec.look.keratinocyte_um / apart
 
 
 def _stromal(dice: Dice, layout: Layout) -> list[Nuclei]:

@@ -26,6 +26,7 @@ from wsi_pipeline.classes import (
 )
 from wsi_pipeline.phantom.adnexa import Kind
 from wsi_pipeline.phantom.block import Block
+from wsi_pipeline.phantom.look import Cells
 from wsi_pipeline.phantom.noise import Bytes, Floats, Tile, tile_index
 from wsi_pipeline.phantom.spec import RETRACTION_UM, PhantomSpec
 from wsi_pipeline.phantom.wallpaper import BORDER_SCALE, Wallpapers
@@ -186,6 +187,13 @@ def _cell_borders(block: Block, papers: Wallpapers, *, cell_um: float, width_um:
     return 1 - _ramp(border_um, (0.25 * width_um, width_um))
 
 
+def _cytoplasm(block: Block, papers: Wallpapers, *, cells: Cells) -> tuple[Floats, Floats]:
+    """Grain and borders of epithelial cells, as strong as they are on this slide."""
+    borders = _cell_borders(block, papers, cell_um=cells.border_um, width_um=1.25)
+    grain = _noise(papers.grain, block)
+    return grain * np.float32(cells.grain), borders * np.float32(cells.borders)
+
+
 def _epithelium_um(block: Block) -> Floats:
     """Distance to the junction of the epidermis and the follicles that open into it."""
     return np.maximum(-block.below_dej_um, block.adnexa_um)
@@ -193,18 +201,21 @@ def _epithelium_um(block: Block) -> Floats:
 
 def _epidermis(block: Block, papers: Wallpapers) -> Dyes:
     """Basal layer dark, spinous layer paler with visible cell borders, granular layer dark."""
-    grain = _noise(papers.grain, block)
-    basal = 1 - _ramp(_epithelium_um(block), (5.0, 16.0))
+    cells = block.look.keratinocytes
+    grain, borders = _cytoplasm(block, papers, cells=cells)
+    basal = np.float32(cells.basal) * (1 - _ramp(_epithelium_um(block), (5.0, 16.0)))
     granular = 1 - _ramp(np.minimum(block.below_surface_um, -block.core_um), (3.0, 11.0))
-    borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.3)
     h_dye = 0.22 + 0.13 * basal + 0.20 * granular + 0.03 * grain - 0.08 * borders
     e_dye = 0.29 + 0.02 * grain - 0.12 * borders + 0.10 * granular
     return _scaled((h_dye, e_dye), block.look.epithelium)
 
 
 def _scaled(dyes: Dyes, factors: tuple[float, float]) -> Dyes:
-    """Both dyes, each times its factor."""
-    return dyes[0] * np.float32(factors[0]), dyes[1] * np.float32(factors[1])
+    """Both dyes, each times its factor, and never less than none."""
+    h_dye, e_dye = (
+        np.maximum(dye, 0) * np.float32(factor) for dye, factor in zip(dyes, factors, strict=True)
+    )
+    return h_dye, e_dye
 
 
 def _keratin(block: Block, papers: Wallpapers) -> Dyes:
@@ -235,8 +246,7 @@ def _plug(block: Block, papers: Wallpapers) -> Floats:
 
 def _tumour(block: Block, papers: Wallpapers) -> Dyes:
     """Amphophilic cytoplasm with faint cell borders."""
-    grain = _noise(papers.grain, block)
-    borders = _cell_borders(block, papers, cell_um=14.0, width_um=1.2)
+    grain, borders = _cytoplasm(block, papers, cells=block.look.tumour_cells)
     rim = 1 - _ramp(block.tumour_um, (0.0, 2.0))
     h_dye = 0.19 + 0.035 * grain + 0.03 * block.patchiness - 0.07 * borders
     e_dye = 0.27 + 0.03 * grain + 0.03 * block.patchiness - 0.11 * borders + 0.05 * rim
@@ -283,16 +293,16 @@ def _adnexa(block: Block, papers: Wallpapers) -> Dyes:
 def _follicle(block: Block, papers: Wallpapers) -> Dyes:
     """Outer root sheath, bright inner root sheath, hair shaft; horny layer at the mouth."""
     ragged = 1.2 * _noise(papers.grain, block, scale=0.15)
-    grain = _noise(papers.grain, block)
-    borders = _cell_borders(block, papers, cell_um=11.0, width_um=1.2)
-    basal = 1 - _ramp(_epithelium_um(block) + ragged, (6.0, 14.0))
+    cells = block.look.adnexal_cells
+    grain, borders = _cytoplasm(block, papers, cells=cells)
+    basal = np.float32(cells.basal) * (1 - _ramp(_epithelium_um(block) + ragged, (6.0, 14.0)))
     granular = 1 - _ramp(-block.core_um, (3.0, 11.0))
     sheath = 1 - _ramp(block.axis_um + ragged, (31.0, 34.0))
     shaft = 1 - _ramp(block.axis_um + ragged, (19.0, 21.0))
     h_dye = 0.23 + 0.12 * basal + 0.12 * granular + 0.03 * grain - 0.08 * borders
     e_dye = 0.28 + 0.02 * grain - 0.1 * borders
     h_dye, e_dye = h_dye - 0.13 * sheath - 0.03 * shaft, e_dye + 0.26 * sheath - 0.22 * shaft
-    return _scaled((np.maximum(h_dye, 0), np.maximum(e_dye, 0)), block.look.epithelium)
+    return _scaled((h_dye, e_dye), block.look.epithelium)
 
 
 def _sebaceous(block: Block, papers: Wallpapers) -> Dyes:
@@ -309,7 +319,7 @@ def _sebaceous(block: Block, papers: Wallpapers) -> Dyes:
 
 def _eccrine(block: Block, papers: Wallpapers) -> Dyes:
     """Tubules with a small lumen."""
-    grain = _noise(papers.grain, block)
+    grain = _noise(papers.grain, block) * np.float32(block.look.adnexal_cells.grain)
     lumen = _ramp(block.core_um, (-0.7, 0.7))
     h_dye = (0.22 + 0.03 * grain) * (1 - lumen)
     e_dye = (0.34 + 0.03 * grain) * (1 - lumen) + 0.03 * lumen

@@ -7,10 +7,13 @@
    phrase; `summary` the main results of a slide in several.
 4. `pictures`, `profile` and `figures` draw the overview, the scale bar and the distributions;
    `pyramid`, `planes` and `zoom` hold what can be looked into and asked for.
-5. `pages` joins them into one self-contained HTML page per case and one per cohort;
-   `spreadsheet` writes the cohort as CSV.
+5. `cohort` brings the slides of all cases into the words of one table, `distributions` draws how
+   they are spread.
+6. `pages` joins them into one self-contained HTML page per case and one per cohort;
+   `spreadsheet` writes the cohort as CSV, `columns` gives it typed.
 """
 
+from wsi_pipeline.report.columns import CohortColumn, cohort_columns
 from wsi_pipeline.report.contents import (
     CaseReport,
     CohortRow,
@@ -33,6 +36,7 @@ from wsi_pipeline.report.zoom import Zoom
 
 __all__ = [
     "CaseReport",
+    "CohortColumn",
     "CohortRow",
     "Finding",
     "ImageLevel",
@@ -41,6 +45,7 @@ __all__ = [
     "SlideReport",
     "ValuePlane",
     "Zoom",
+    "cohort_columns",
     "cohort_csv",
     "compose_finding",
     "encode_pyramid",

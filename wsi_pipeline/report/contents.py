@@ -185,6 +185,8 @@ class CohortRow:
         Version of this software that measured the slide; "" where it is not known.
     mpp
         Native pixel width that all lengths rest on, µm; None where it is not known.
+    primary_site
+        Origin of the tumour as declared for the case; "" where it was not.
     """
 
     case_id: str
@@ -201,6 +203,7 @@ class CohortRow:
     flags: tuple[str, ...] = ()
     pipeline_version: str = ""
     mpp: float | None = None
+    primary_site: str = ""
 
     @property
     def has_numbers(self) -> bool:

@@ -347,6 +347,19 @@ GLANCE: tuple[str, ...] = (
 )
 """The few that stand above everything else."""
 
+COHORT: tuple[str, ...] = (
+    "section_orientation",
+    "full_thickness_call",
+    "full_thickness_fraction",
+    "infiltration_fraction",
+    "relative_depth_max",
+    "depth_max_um",
+    "area_tumour_mm2",
+    "architecture",
+    "nuclear_grade",
+)
+"""Columns of the table on the cohort's page."""
+
 
 def definition_of(name: str) -> Definition:
     """Explain a measurement, if need be by its name alone.

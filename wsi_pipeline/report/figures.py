@@ -111,8 +111,8 @@ def draw_lateral(raw: Mapping[str, Any] | None, *, title: str) -> Chart | None:
     return Chart(
         title,
         words,
-        across=Axis("along the junction, mm", _ticks(length_um / 1000)),
-        down=Axis("relative depth, %", _share_ticks(downwards=True)),
+        across=Axis("along the junction, mm", round_ticks(length_um / 1000)),
+        down=Axis("relative depth, %", share_ticks(downwards=True)),
         bars=bars,
         rules=(),
         band=None,
@@ -150,7 +150,7 @@ def _stretches(raw: Mapping[str, Any]) -> Iterator[_Stretch]:
 
 def _lateral_bars(stretches: Sequence[_Stretch], length_um: float) -> Iterator[Bar]:
     for one in stretches:
-        x, width = _scaled(one.start_um, length_um), _scaled(one.end_um - one.start_um, length_um)
+        x, width = scaled(one.start_um, length_um), scaled(one.end_um - one.start_um, length_um)
         if not one.is_known:
             yield Bar(x, 0.0, width, HEIGHT, "unknown")
         elif one.last > one.first:
@@ -199,12 +199,12 @@ def draw_widths(values: Values) -> Chart | None:
         f"all that is {most_um:.0f}\u202fµm wide or more.",
         across=Axis(
             "local width, µm",
-            tuple((_scaled(um, most_um + WIDTH_STEP_UM), f"{um:g}") for um in range(0, 241, 40)),
+            tuple((scaled(um, most_um + WIDTH_STEP_UM), f"{um:g}") for um in range(0, 241, 40)),
         ),
-        down=Axis("share of the tumour, %", _share_ticks(top=top)),
+        down=Axis("share of the tumour, %", share_ticks(top=top)),
         bars=_upright(shares, top),
         rules=tuple(
-            Rule(_scaled(um, most_um + WIDTH_STEP_UM), f"{word} <\u202f{um:g}", row)
+            Rule(scaled(um, most_um + WIDTH_STEP_UM), f"{word} <\u202f{um:g}", row)
             for row, (word, um) in enumerate(zip(limits, WIDTH_LIMITS_UM, strict=True))
         ),
         band=None,
@@ -229,12 +229,12 @@ def draw_nuclei(areas: NuclearAreas | None, values: Values) -> Chart | None:
     interval = mean.get("interval")
     told = format_interval(interval, "µm²", form="quantity")
     rules = [
-        Rule(_scaled(limit, most_um2), f"{word} {limit:g}", row)
+        Rule(scaled(limit, most_um2), f"{word} {limit:g}", row)
         for row, (word, limit) in enumerate(areas.limits)
         if limit < most_um2
     ]
     if mean.get("value"):
-        rules.append(Rule(_scaled(mean["value"], most_um2), "mean", len(areas.limits), "mean"))
+        rules.append(Rule(scaled(mean["value"], most_um2), "mean", len(areas.limits), "mean"))
     return Chart(
         "Areas of the nuclei in tumour",
         f"{sum(areas.counts):,} nuclei".replace(",", "\u202f")
@@ -246,11 +246,11 @@ def draw_nuclei(areas: NuclearAreas | None, values: Values) -> Chart | None:
         + (f" ({told}, shaded)" if told else "")
         + ". The limits are those of the mean area, not of single nuclei."
         + (" The last bar holds all that are larger." if is_cut else ""),
-        across=Axis("area of a profile, µm²", _ticks(most_um2)),
-        down=Axis("nuclei", _count_ticks(top)),
+        across=Axis("area of a profile, µm²", round_ticks(most_um2)),
+        down=Axis("nuclei", count_ticks(top)),
         bars=_upright(counts, top),
         rules=tuple(rules),
-        band=(_scaled(interval[0], most_um2), _scaled(interval[1], most_um2)) if interval else None,
+        band=(scaled(interval[0], most_um2), scaled(interval[1], most_um2)) if interval else None,
         key=(),
         heads=("Area", "Nuclei"),
         rows=tuple(
@@ -280,9 +280,9 @@ def draw_rings(values: Values, *, title: str) -> Chart | None:
         f"innermost place (100\u202f%); the highest is {rows[peak][1]} at {rows[peak][0]}.",
         across=Axis(
             "way from the edge inwards, %",
-            tuple((_scaled(percent, 100), f"{percent}") for percent in range(0, 101, 20)),
+            tuple((scaled(percent, 100), f"{percent}") for percent in range(0, 101, 20)),
         ),
-        down=Axis("tumour share of the ring, %", _share_ticks(top=top)),
+        down=Axis("tumour share of the ring, %", share_ticks(top=top)),
         bars=_upright(shares, top),
         rules=(),
         band=None,
@@ -307,7 +307,8 @@ def _upright(values: Sequence[float], top: float) -> tuple[Bar, ...]:
     )
 
 
-def _scaled(value: float, most: float) -> float:
+def scaled(value: float, most: float) -> float:
+    """Place of a value on an axis from 0 to ``most``, in units of the drawing."""
     return round(WIDTH * value / most, 2)
 
 
@@ -319,7 +320,7 @@ def _round_up(share: float) -> float:
     return float(min(next(k * decade for k in (1, 2, 5, 10) if k * decade >= share), 1.0))
 
 
-def _share_ticks(*, top: float = 1.0, downwards: bool = False) -> tuple[tuple[float, str], ...]:
+def share_ticks(*, top: float = 1.0, downwards: bool = False) -> tuple[tuple[float, str], ...]:
     """Quarters of a share, from the bottom up or from the top down."""
     places = [k / 4 for k in range(5)]
     return tuple(
@@ -327,24 +328,24 @@ def _share_ticks(*, top: float = 1.0, downwards: bool = False) -> tuple[tuple[fl
     )
 
 
-def _count_ticks(top: float) -> tuple[tuple[float, str], ...]:
-    step = _step(top)
+def count_ticks(top: float) -> tuple[tuple[float, str], ...]:
+    """Round numbers from the bottom up to ``top``."""
+    step = round_step(top)
     return tuple(
         (round(HEIGHT * (1 - k * step / top), 2), f"{k * step:g}")
         for k in range(math.floor(top / step) + 1)
     )
 
 
-def _ticks(most: float) -> tuple[tuple[float, str], ...]:
+def round_ticks(most: float) -> tuple[tuple[float, str], ...]:
     """Round numbers from 0 on."""
-    step = _step(most)
+    step = round_step(most)
     return tuple(
-        (_scaled(k * step, most), f"{k * step:g}")
-        for k in range(math.floor(most / step + 1e-9) + 1)
+        (scaled(k * step, most), f"{k * step:g}") for k in range(math.floor(most / step + 1e-9) + 1)
     )
 
 
-def _step(most: float) -> float:
+def round_step(most: float) -> float:
     """Round distance of about five ticks."""
     decade = 10.0 ** math.floor(math.log10(most / _TICKS))
     return next(k * decade for k in (1, 2, 5, 10) if k * decade >= most / _TICKS)

@@ -36,6 +36,7 @@ _DEPTHS = {
     "full-thickness": "full-thickness",
 }
 _DEEPEST = "full-thickness"
+_BESIDE = 3  # values beside each phrase; all of them are in the table below
 _GRADES = {"1": "low", "2": "intermediate", "3": "high"}
 # Kinds of tumour for which "carcinoma" would be the wrong word, as they may be declared.
 _OTHER_KINDS = ("melanom", "sarcom", "lymphom", "leuk", "blastom", "gliom", "mesotheliom", "germ")
@@ -46,8 +47,10 @@ _DEPTH_RULE = (
     "run and fraction."
 )
 _TUMOUR_RULE = (
-    "Tumour is what was segmented as tumour. Its kind and origin are not computed: “carcinoma” "
-    "is written where the case table declares a primary site that names no other kind of tumour."
+    "Tumour is what was segmented as tumour; traces, where no slide has more of it than its model "
+    "finds in held-out phantom tissue that has none. Its kind and origin are not computed: "
+    "“carcinoma” is written where the case table declares a primary site that names no other kind "
+    "of tumour."
 )
 _PATTERN_RULE = (
     "Shares of the tumour by its width, pooled over all sections by area of tumour; the first "
@@ -107,6 +110,15 @@ class Phrase:
     def shown(self) -> tuple[EvidenceLine, ...]:
         """What the page prints: absent values only where a slide or section says why."""
         return tuple(line for line in self.evidence if line.reading.is_present or line.sources)
+
+    @property
+    def key_lines(self) -> tuple[EvidenceLine, ...]:
+        """The first values behind the words, each measurement once: what stands beside them."""
+        held = {
+            line.reading.name: line for line in reversed(self.evidence) if line.reading.is_present
+        }
+        order = dict.fromkeys(line.reading.name for line in self.evidence)
+        return tuple(held[name] for name in order if name in held)[:_BESIDE]
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary for a JSON file."""
@@ -197,15 +209,24 @@ def _of_none(calls: Calls) -> tuple[Phrase, ...]:
     tumour = calls["tumour"]
     if tumour["value"] is None:
         words = f"Whether there is tumour is {_null(tumour)};"
+    elif tumour["value"] == "traces":
+        words = (
+            "Tumour was segmented in traces, no more than the model finds where there is none, "
+            "which neither shows nor excludes tumour;"
+        )
     else:
         words = "No tumour was segmented, which does not exclude tumour;"
     rest = {**tumour, "evidence": [e for n in calls if n != "tumour" for e in calls[n]["evidence"]]}
-    status = "not assessable" if tumour["value"] is None else "not defined"
+    status = "not defined" if tumour["value"] == "none" else "not assessable"
     missing = f"depth of infiltration, structure and nuclear grade are {status}"
     rest |= {"value": None, "status": status.replace(" ", "_"), "conflicts": [], "limits": []}
     return (
         _phrase(words, tumour, rule=_TUMOUR_RULE),
-        _phrase(missing, rest, rule="What is not there has neither depth nor structure nor grade."),
+        _phrase(
+            missing,
+            rest,
+            rule="What is not there, or may not be, has neither depth nor structure nor grade.",
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 1. One template per page, one style sheet, its scripts, all inside the file.
 2. Everything that comes from outside is escaped, and made harmless text before that: no
-   control characters, no overlong strings.
+   control characters, none that turn the order of others round, no overlong strings.
 3. A content security policy names the style and the scripts by their hashes and forbids
    everything else; a page loads nothing and sends nothing.
 4. The same input gives the same bytes.
@@ -14,43 +14,24 @@ import base64
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wsi_pipeline.classes import TISSUE_CLASSES
+from wsi_pipeline.report.cohort import view_cohort
 from wsi_pipeline.report.contents import CaseReport, CohortRow
-from wsi_pipeline.report.definitions import FLAG_TEXTS, GLANCE, definition_of
+from wsi_pipeline.report.definitions import COHORT, definition_of
+from wsi_pipeline.report.distributions import draw_spreads
 from wsi_pipeline.report.finding import compose_finding
 from wsi_pipeline.report.views import flatten_facts, view_slide
-from wsi_pipeline.report.wording import Reading, read_entry, stage_in_words
+from wsi_pipeline.report.wording import stage_in_words
 
 _LONGEST_TEXT = 2000  # characters: longer than any message, shorter than a flooded page
 _KEPT_CONTROLS = "\n\t"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _FlagMark:
-    """A quality flag in the cohort's table: its code, that in words, and what it means."""
-
-    code: str
-    word: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _CohortLine:
-    """One slide of the cohort's table."""
-
-    row: CohortRow
-    address: str
-    model: str
-    flags: tuple[_FlagMark, ...]
-    readings: tuple[Reading, ...]
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def render_case(case: CaseReport) -> str:
@@ -104,16 +85,19 @@ def render_cohort(rows: Sequence[CohortRow], *, provenance: Mapping[str, Any]) -
         A whole HTML document, to be stored as UTF-8.
     """
     environment = _environment()
-    style, script = _source(environment, "report.css"), _source(environment, "sort.js")
-    lines = [_cohort_line(row) for row in rows]
-    done = [line for line in lines if line.row.has_numbers]
+    style, script = _source(environment, "report.css"), _source(environment, "cohort.js")
+    cohort = view_cohort(rows)
+    done = [row for row in rows if row.has_numbers]
     return environment.get_template("cohort.html").render(
-        lines=lines,
-        titles=[definition_of(name).title for name in GLANCE],
+        lines=cohort.lines,
+        facets=cohort.facets,
+        calls=cohort.calls,
+        charts=draw_spreads(rows),
+        titles=[definition_of(name).title for name in COHORT],
         done=done,
-        failed=[line for line in lines if not line.row.has_numbers],
-        baseline_count=sum(line.row.is_baseline for line in done),
-        flags=sorted({flag for line in lines for flag in line.flags}),
+        failed=[row for row in rows if not row.has_numbers],
+        baseline_count=sum(row.is_baseline for row in done),
+        flags=sorted({flag for line in cohort.lines for flag in line.flags}),
         case_count=len({row.case_id for row in rows}),
         facts=flatten_facts(provenance),
         version=str(provenance.get("pipeline_version", "not recorded")),
@@ -131,18 +115,6 @@ def content_security_policy(*, style: str, scripts: Sequence[str] = ()) -> str:
     return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
 
 
-def relative_address(path: str) -> str:
-    """Link to a file beside the page; never to another place or a script.
-
-    Examples
-    --------
-    >>> relative_address("cases/A 1.html"), relative_address("javascript:alert(1)")
-    ('cases/A%201.html', 'javascript%3Aalert%281%29')
-    """
-    written = path.encode("utf-8", "replace").decode("utf-8")
-    return "/".join(quote(part, safe="") for part in written.split("/") if part)
-
-
 def harmless(value: Any) -> Any:
     """Keep a text readable: no control characters, no half characters, no endless length."""
     if not isinstance(value, str) or isinstance(value, Markup):
@@ -153,8 +125,9 @@ def harmless(value: Any) -> Any:
 
 
 def _is_control(character: str) -> bool:
-    """Whether a character is neither seen nor white space."""
-    return unicodedata.category(character) == "Cc" and character not in _KEPT_CONTROLS
+    """Whether a character is neither seen nor white space, or turns the order of others round."""
+    is_unseen = unicodedata.category(character) == "Cc" and character not in _KEPT_CONTROLS
+    return is_unseen or unicodedata.bidirectional(character) in _TURNING
 
 
 def _environment() -> Environment:
@@ -187,19 +160,3 @@ def _fingerprint(source: str) -> str:
     """Hash of an inline style or script, as a policy names it."""
     digest = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-def _cohort_line(row: CohortRow) -> _CohortLine:
-    """One slide in words."""
-    return _CohortLine(
-        row=row,
-        address=relative_address(row.report),
-        model=f"{row.model_id} {row.model_version}".strip() or "not recorded",
-        flags=tuple(_flag_mark(code) for code in row.flag_codes),
-        readings=tuple(read_entry(row.values, name) for name in GLANCE),
-    )
-
-
-def _flag_mark(code: str) -> _FlagMark:
-    """A flag that is not explained here is shown by its code."""
-    return _FlagMark(code, code.replace("_", " "), FLAG_TEXTS.get(code, "not explained here"))

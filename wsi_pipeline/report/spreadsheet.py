@@ -33,6 +33,7 @@ IDENTITY: tuple[str, ...] = (
     "reason",
     "log",
     "report",
+    "primary_site",
 )
 """Columns of who and what happened: texts, named as in `CohortRow`."""
 
@@ -69,7 +70,7 @@ def cohort_csv(rows: Sequence[CohortRow]) -> str:
     A text beginning with ``=``, ``+``, ``-`` or ``@``, also after white space, is led by an
     apostrophe, which spreadsheets take as "this is text".  Numbers are written as they are.
     """
-    names = [*NUMBERS, *_further_names(rows)]
+    names = [*NUMBERS, *further_names(rows)]
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow([*IDENTITY, *WORTH, *(column for name in names for column in _columns(name))])
@@ -106,7 +107,7 @@ def _worth(row: CohortRow) -> tuple[str | float, ...]:
     )
 
 
-def _further_names(rows: Iterable[CohortRow]) -> list[str]:
+def further_names(rows: Iterable[CohortRow]) -> list[str]:
     """Measurements of some row that have no column of their own yet."""
     named = {name for row in rows for name in row.values}
     return sorted(named - {*NUMBERS, *LISTS})

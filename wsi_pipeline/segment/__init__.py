@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Segmenter,
         limit_threads,
         load_segmenter,
+        settle_device,
         settle_precision,
     )
 else:
@@ -35,5 +36,6 @@ __all__ = [
     "limit_threads",
     "load_segmenter",
     "read_card",
+    "settle_device",
     "settle_precision",
 ]

@@ -24,6 +24,8 @@ NETWORKS = ("unet", "lite-unet")
 CARD_NAME = "model.toml"
 _TEXT = ("id", "version", "licence", "training_data", "intended_use", "limits")
 _LOADERS = ("builtin", "torch-export")
+_FILES = ("weights", "novelty", "int8")
+"""Tables that name a file and its checksum."""
 _TEMPERATURES = (0.05, 20.0)
 """Beyond, probabilities would all but be 0 and 1, or all alike: a mistake, not a calibration."""
 
@@ -74,8 +76,13 @@ class ModelCard:
     temperature
         Logits are divided by it before the softmax (Guo et al. 2017, arXiv:1706.04599); 1 for a
         model that was not calibrated.
+    false_tumour
+        Share of held-out tissue without tumour that it calls tumour; 0 where that is not known.
     novelty
         How unlike its training data a place is; None for a model that cannot say.
+    int8_file, int8_sha256
+        The same network in eight bits, an ONNX file inside the folder, and its checksum; None for
+        a model that was not quantised.
     """
 
     folder: Path
@@ -97,7 +104,10 @@ class ModelCard:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     never_called: tuple[str, ...] = ()
     temperature: float = 1.0
+    false_tumour: float = 0.0
     novelty: NoveltyCard | None = None
+    int8_file: str | None = None
+    int8_sha256: str | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -110,10 +120,15 @@ class ModelCard:
         return self.folder / self.weights_file if self.weights_file else None
 
     @property
+    def int8_path(self) -> Path | None:
+        """Path of the network in eight bits, if the model has that."""
+        return self.folder / self.int8_file if self.int8_file else None
+
+    @property
     def sha256(self) -> str:
         """Fingerprint of card and weights together: what provenance records.
 
-        The card names the checksum of the statistics of novelty, so these are covered too.
+        The card names the checksums of the other files, so these are covered too.
         """
         digest = hashlib.sha256((self.folder / CARD_NAME).read_bytes())
         digest.update((self.weights_sha256 or "").encode())
@@ -133,6 +148,7 @@ class ModelCard:
             "limits": self.limits,
             "never_called": list(self.never_called),
             "temperature": self.temperature,
+            "false_tumour": self.false_tumour,
         }
 
 
@@ -163,6 +179,8 @@ def read_card(folder: Path) -> ModelCard:
         _check_file(card, card.weights_file, what="weights", sha256=card.weights_sha256)
     if card.novelty is not None:
         _check_file(card, card.novelty.file, what="novelty", sha256=card.novelty.sha256)
+    if card.int8_file is not None:
+        _check_file(card, card.int8_file, what="int8", sha256=card.int8_sha256)
     return card
 
 
@@ -182,11 +200,13 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
         faults.append(f"'never_called' must be a list of classes: {', '.join(CLASS_NAMES)}")
     faults += _loader_faults(raw)
     faults += _normalisation_faults(_table(raw, "normalisation"))
-    faults += [f for name in ("weights", "novelty") if name in raw for f in _file_faults(raw, name)]
+    faults += [f for name in _FILES if name in raw for f in _file_faults(raw, name)]
     if "calibration" in raw:
         faults += _calibration_faults(_table(raw, "calibration"))
     if "novelty" in raw:
         faults += _novelty_faults(raw)
+    if "int8" in raw:
+        faults += _int8_faults(raw)
     return faults
 
 
@@ -227,11 +247,14 @@ def _file_faults(raw: Mapping[str, Any], table: str) -> list[str]:
 
 
 def _calibration_faults(calibration: Mapping[str, Any]) -> list[str]:
-    low, high = _TEMPERATURES
+    (low, high), faults = _TEMPERATURES, []
     temperature: Any = calibration.get("temperature")
-    if _is_number(temperature) and low <= temperature <= high:
-        return []
-    return [f"'calibration.temperature' must be a number from {low:g} to {high:g}"]
+    if not _is_number(temperature) or not low <= temperature <= high:
+        faults.append(f"'calibration.temperature' must be a number from {low:g} to {high:g}")
+    mistaken: Any = calibration.get("false_tumour", 0.0)
+    if not _is_number(mistaken) or not 0 <= mistaken < 1:
+        faults.append("'calibration.false_tumour' must be a share from 0 to below 1")
+    return faults
 
 
 def _novelty_faults(raw: Mapping[str, Any]) -> list[str]:
@@ -243,6 +266,13 @@ def _novelty_faults(raw: Mapping[str, Any]) -> list[str]:
     if not _is_number(novelty.get("quantile")) or not 0.5 <= novelty["quantile"] < 1:
         faults.append("'novelty.quantile' must be a share from 0.5 to below 1")
     return faults
+
+
+def _int8_faults(raw: Mapping[str, Any]) -> list[str]:
+    """Eight bits of other weights would be another model."""
+    if _table(raw, "int8").get("weights_sha256") == _table(raw, "weights").get("sha256"):
+        return []
+    return ["[int8] was made from other weights; make it again with 'wsi-pipeline quantise'"]
 
 
 def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -272,7 +302,7 @@ def _triple(values: list[float]) -> tuple[float, float, float]:
 
 def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
     architecture = dict(_table(raw, "architecture"))
-    weights = _table(raw, "weights")
+    weights, int8 = _table(raw, "weights"), _table(raw, "int8")
     normalisation = raw["normalisation"]
     return ModelCard(
         folder=folder,
@@ -289,7 +319,10 @@ def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
         weights_sha256=weights.get("sha256"),
         never_called=tuple(raw.get("never_called", ())),
         temperature=float(_table(raw, "calibration").get("temperature", 1.0)),
+        false_tumour=float(_table(raw, "calibration").get("false_tumour", 0.0)),
         novelty=_novelty(_table(raw, "novelty")),
+        int8_file=int8.get("file"),
+        int8_sha256=int8.get("sha256"),
     )
 
 

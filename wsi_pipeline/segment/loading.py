@@ -28,6 +28,7 @@ from wsi_pipeline.segment.colour import ColourDeconvolution
 from wsi_pipeline.segment.lite_unet import LiteUNet
 from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.segment.precision import choose_precision, prepare_network
+from wsi_pipeline.segment.runtime import check_runs_elsewhere, check_runtime, compile_network
 from wsi_pipeline.segment.scored import ScoredNetwork, load_scored
 from wsi_pipeline.segment.unet import UNet
 
@@ -69,16 +70,25 @@ class Segmenter:
     device
         ``cpu`` or ``cuda``.
     precision
-        Numbers the network computes in, ``float32`` or ``bfloat16``; on a processor those of its
-        weights.
+        Numbers the network computes in, ``float32``, ``bfloat16`` or ``int8``; on a processor those
+        of its weights.
+    runtime
+        Library that runs it, see `compile_network`.
     """
 
     def __init__(
-        self, card: ModelCard, network: nn.Module, *, device: str, precision: str = "float32"
+        self,
+        card: ModelCard,
+        network: nn.Module,
+        *,
+        device: str,
+        precision: str = "float32",
+        runtime: str = "torch",
     ) -> None:
         self.card = card
         self.device = torch.device(device)
         self.precision = precision
+        self.runtime = runtime
         self._network = network.to(self.device)
         mean, std = (torch.tensor(values, device=self.device) for values in (card.mean, card.std))
         self._scale, self._offset = 1.0 / (255.0 * std), -mean / std
@@ -134,17 +144,17 @@ class Segmenter:
 
     def _run(self, normal: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits, and scores if the network gives any."""
-        half = self.precision == "bfloat16"
+        half = self.precision == "bfloat16" and self.runtime == "torch"
         if half and self.device.type == "cpu":
             normal = normal.to(torch.bfloat16)
         with torch.autocast("cuda", torch.bfloat16, enabled=half and self.device.type == "cuda"):
-            if isinstance(self._network, ScoredNetwork):
-                logits, scores = self._network(normal)
-                return logits, scores
-            return self._network(normal), None
+            answer = self._network(normal)
+        return answer if isinstance(answer, tuple) else (answer, None)
 
 
-def load_segmenter(folder: Path, *, device: str = "auto", precision: str = "float32") -> Segmenter:
+def load_segmenter(
+    folder: Path, *, device: str = "auto", precision: str = "float32", runtime: str = "torch"
+) -> Segmenter:
     """Load the model in ``folder``.
 
     Parameters
@@ -154,29 +164,46 @@ def load_segmenter(folder: Path, *, device: str = "auto", precision: str = "floa
     device
         ``auto`` (a GPU where torch sees one), ``cpu`` or ``cuda``.
     precision
-        ``auto`` (what is fastest there), ``float32`` or ``bfloat16``.
+        ``auto`` (what is fastest there, of the next two), ``float32``, ``bfloat16`` or ``int8``.
+    runtime
+        ``torch``, or on a processor ``openvino`` or ``onnxruntime``.
 
     Raises
     ------
     ModelMismatchError
-        If card, weights and output do not agree, or the device is not there, or the model does
-        not compute in that precision.
+        If card, weights and output do not agree, or the device or the runtime is not there, or the
+        model does not compute in that precision.
     """
     card = read_card(folder)
-    device = _device(device)
-    precision = choose_precision(precision, card=card, device=device)
-    network = prepare_network(_network(card), precision=precision, device=device)
-    segmenter = Segmenter(card, network, device=device, precision=precision)
+    device = settle_device(device)
+    precision = settle_precision(precision, card=card, device=device, runtime=runtime)
+    if runtime == "torch":
+        network = prepare_network(_network(card), precision=precision, device=device)
+    else:
+        own = load_float32(card)
+        network = compile_network(own, card=card, precision=precision, runtime=runtime)
+    segmenter = Segmenter(card, network, device=device, precision=precision, runtime=runtime)
     check_output(segmenter)
     return segmenter
 
 
-def settle_precision(wish: str, *, card: ModelCard, device: str) -> str:
-    """Say in which numbers a model would compute here: ``float32`` or ``bfloat16``.
+def load_float32(card: ModelCard) -> nn.Module:
+    """Load a model's network, folded, to be handed to another runtime.
+
+    Raises
+    ------
+    ModelMismatchError
+        If card and weights do not agree.
+    """
+    return prepare_network(_network(card), precision="float32", device="cpu")
+
+
+def settle_precision(wish: str, *, card: ModelCard, device: str, runtime: str = "torch") -> str:
+    """Say in which numbers a model would compute here: ``float32``, ``bfloat16`` or ``int8``.
 
     Parameters
     ----------
-    wish, device
+    wish, device, runtime
         As for `load_segmenter`.
     card
         Of the model, which is not loaded.
@@ -184,9 +211,12 @@ def settle_precision(wish: str, *, card: ModelCard, device: str) -> str:
     Raises
     ------
     ModelMismatchError
-        If the device is not there, or the model does not compute in that precision.
+        If the device or the runtime is not there, or the model does not compute in that precision.
     """
-    return choose_precision(wish, card=card, device=_device(device))
+    device = settle_device(device)
+    check_runtime(runtime, device=device)
+    check_runs_elsewhere(card, runtime=runtime)
+    return choose_precision(wish, card=card, device=device, runtime=runtime)
 
 
 def load_trainable(card: ModelCard) -> PixelNetwork:
@@ -222,7 +252,14 @@ def _network(card: ModelCard) -> nn.Module:
     return _builtin(card)
 
 
-def _device(wish: str) -> str:
+def settle_device(wish: str) -> str:
+    """Settle where a model runs: ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ModelMismatchError
+        If a GPU was asked for and there is none.
+    """
     if wish == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wish == "cuda" and not torch.cuda.is_available():

@@ -1,7 +1,8 @@
 """In which numbers does a network compute?
 
 1. `choose_precision` settles ``auto``: bfloat16 where the processor or the GPU multiplies it in
-   hardware, else float32.  A network that is not built in always computes in float32.
+   hardware, else float32.  A network that is not built in always computes in float32; int8 is
+   never chosen unasked, and needs a file that was made for it (`quantise`).
 2. `prepare_network` folds batch normalisation into the convolutions before it and, on a
    processor, turns the weights into that precision.
 
@@ -30,37 +31,55 @@ from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.segment.scored import ScoredNetwork
 
 
-def choose_precision(wish: str, *, card: ModelCard, device: str) -> str:
+def choose_precision(wish: str, *, card: ModelCard, device: str, runtime: str = "torch") -> str:
     """Settle in which numbers a model computes on a device.
 
     Parameters
     ----------
     wish
-        ``auto``, ``float32`` or ``bfloat16``.
+        ``auto``, ``float32``, ``bfloat16`` or ``int8``.
     card
         Of the model.
     device
         ``cpu`` or ``cuda``.
+    runtime
+        ``torch``, ``openvino`` or ``onnxruntime``.
 
     Returns
     -------
     str
-        ``float32`` or ``bfloat16``.
+        ``float32``, ``bfloat16`` or ``int8``.
 
     Raises
     ------
     ModelMismatchError
-        If bfloat16 was asked for and the model computes in float32 only.
+        If the model, or the runtime, does not compute in what was asked for.
     """
-    if card.loader == "builtin" and card.architecture in NETWORKS:
-        if wish == "auto":
-            return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    if wish == "int8":
+        _check_int8(card, runtime=runtime)
         return wish
-    if wish == "bfloat16":
+    is_network = card.loader == "builtin" and card.architecture in NETWORKS
+    if wish == "bfloat16" and not (is_network and runtime != "onnxruntime"):
+        who = f"model '{card.id}'" if not is_network else "ONNX Runtime"
         raise ModelMismatchError(
-            f"model '{card.id}' computes in float32 only; set segment.precision to auto or float32"
+            f"{who} computes in float32 only; set segment.precision to auto or float32"
         )
-    return "float32"
+    if wish == "auto" and is_network and runtime != "onnxruntime":
+        return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    return "float32" if wish == "auto" else wish
+
+
+def _check_int8(card: ModelCard, *, runtime: str) -> None:
+    if runtime == "torch":
+        raise ModelMismatchError(
+            "torch does not compute in int8 here; set segment.runtime to openvino or onnxruntime, "
+            "or segment.precision to auto"
+        )
+    if card.int8_file is None:
+        raise ModelMismatchError(
+            f"model '{card.id}' has no [int8]; make it with 'wsi-pipeline quantise', or set "
+            "segment.precision to auto"
+        )
 
 
 def prepare_network(network: nn.Module, *, precision: str, device: str) -> nn.Module:

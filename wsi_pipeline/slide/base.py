@@ -33,6 +33,10 @@ from wsi_pipeline.slide.resample import (
 
 WHITE = 255
 
+MAX_GLASS_MM2 = 10_000.0
+"""Largest plane that is read, mm²: a whole mount of 5 × 3 inches.  What is larger by its header
+is a damaged one or a wrong mpp, and every step would take its time for it."""
+
 # Edge of what is decoded at a time, level px: 3072² is 27 MiB of RGB and four times that in
 # the sums, while a 512 px tile with its halo at ratio 4 is still one piece.
 _PIECE_PX = 3072
@@ -212,6 +216,8 @@ class PyramidSlide:
     ------
     MissingMppError, InvalidMppError
         If the pixel size is absent or cannot be.
+    SlideReadError
+        If the plane is larger than any glass.
     """
 
     def __init__(
@@ -222,6 +228,7 @@ class PyramidSlide:
         self._closed = False
         self._info = _slide_info(reader.facts, name=path.name, given_mpp=given_mpp, reason=reason)
         self._grid = Grid(self._info.level_shapes[0], self._info.mpp)
+        _check_is_glass(self._grid, name=path.name)
 
     @property
     def path(self) -> Path:
@@ -312,6 +319,17 @@ class PyramidSlide:
                 f"slide '{name}' cannot be decoded in {part} at {mpp:g} µm/px ({fault}); the "
                 "file is damaged or cut short: copy it again from the scanner or leave it out"
             ) from fault
+
+
+def _check_is_glass(grid: Grid, *, name: str) -> None:
+    """Refuse a plane that no glass slide has."""
+    down_mm, right_mm = (count * grid.mpp / 1000 for count in grid.shape)
+    if down_mm * right_mm > MAX_GLASS_MM2:
+        raise SlideReadError(
+            f"slide '{name}' would be {down_mm:,.0f} × {right_mm:,.0f} mm large at {grid.mpp:g} "
+            f"µm/px, more than any glass ({MAX_GLASS_MM2:,.0f} mm²); correct column 'mpp' of this "
+            "slide in cases.tsv, or copy a damaged file again"
+        )
 
 
 def _level_shape(

@@ -22,6 +22,9 @@ from wsi_pipeline.slide.colour import rgb_on_white
 MAX_IMAGE_PX = 8192**2
 """Largest picture that is read, px: 192 MiB as RGB."""
 
+# Others of Pillow's formats start programs (Ghostscript for EPS) or are no pictures of a field.
+_FORMATS = ("PNG", "JPEG")
+
 # What Pillow raises on a damaged file, depending on the format; it says SyntaxError of a
 # broken PNG, and warns first where a picture is many times larger than our own limit.
 _FAULTS = (
@@ -52,7 +55,7 @@ class ImageReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
                 self._levels = [_decoded(image)]
                 vendor = str(image.format).lower()
         except UnidentifiedImageError:

@@ -19,7 +19,7 @@ from wsi_pipeline.errors import ConfigError, SlideReadError, WsiPipelineError
 from wsi_pipeline.slide.base import LevelReader, PyramidSlide, Slide
 from wsi_pipeline.slide.image_reader import ImageReader
 from wsi_pipeline.slide.openslide_reader import OpenSlideReader, is_known
-from wsi_pipeline.slide.tiff_layout import tiff_reach
+from wsi_pipeline.slide.tiff_layout import check_tiff
 from wsi_pipeline.slide.tiffslide_reader import TiffSlideReader
 
 _READERS: dict[str, Callable[[Path], LevelReader]] = {
@@ -65,7 +65,7 @@ def open_slide(path: str | Path, *, mpp: float | None = None, backend: str = "au
     if backend != "auto" and backend not in _READERS:
         raise ConfigError(f"no slide backend '{backend}'; there are: auto, {', '.join(_READERS)}")
     _check_is_file(path)
-    _check_is_whole(path)
+    _check_tiff(path)
     if backend == "auto":
         reader, reason = _auto_reader(path)
     else:
@@ -150,14 +150,12 @@ def _fault_of_path(path: Path) -> str:
     return "" if _first_bytes(path) else "it is empty (0 bytes); copy it again from the scanner"
 
 
-def _check_is_whole(path: Path) -> None:
-    """Refuse a TIFF that was cut short: what is left may pass for a slide without mpp."""
-    reach, length = tiff_reach(path), path.stat().st_size
-    if reach > length:
-        raise SlideReadError(
-            f"slide '{path.name}' cannot be opened: it is cut short (it points to byte {reach:,} "
-            f"and ends at {length:,}); copying has stopped early or still goes on: copy it again"
-        )
+def _check_tiff(path: Path) -> None:
+    """Refuse a TIFF that asks for too much, or was cut short and may pass for one without mpp."""
+    try:
+        check_tiff(path)
+    except SlideReadError as fault:
+        raise SlideReadError(f"slide '{path.name}' cannot be opened: {fault}") from fault
 
 
 def _first_bytes(path: Path) -> bytes:

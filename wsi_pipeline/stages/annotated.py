@@ -216,7 +216,7 @@ def _dice(fields: Sequence[Field], network: torch.nn.Module, stride_px: int) -> 
         rgb = np.full((1, rows, columns, 3), 255, np.uint8)
         rgb[0, : field.labels.shape[0], : field.labels.shape[1]] = field.rgb
         found = _found(rgb, network)[: field.labels.shape[0], : field.labels.shape[1]]
-        known = field.labels != NOT_ANNOTATED
+        known = field.labels < len(CLASS_NAMES)
         both += class_counts(field.labels[known & (found == field.labels)])
         total += class_counts(field.labels) + class_counts(found[known])
     return float(np.mean(2.0 * both[total > 0] / total[total > 0]))

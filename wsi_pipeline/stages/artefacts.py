@@ -23,13 +23,21 @@ import wsi_pipeline
 from wsi_pipeline.config import Config
 from wsi_pipeline.errors import StoreError
 
-_ELSEWHERE = ("device", "scheduler", "workers", "look_ahead", "model")
+_ELSEWHERE = ("device", "scheduler", "workers", "jobs", "look_ahead", "model")
 """Settings that must not change a result, and the model, which is named by its checksum."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, keep: bool = False) -> Iterator[Path]:
     """Give a partial path to write to; move it to ``path`` if nothing went wrong.
+
+    Parameters
+    ----------
+    path
+        Where the artefact shall be.
+    keep
+        Whether what an earlier run left at the partial path is left there.
 
     Raises
     ------
@@ -42,14 +50,17 @@ def whole(path: Path) -> Iterator[Path]:
         raise StoreError(f"{path} is a folder with other files in it; choose another output")
     with _told_as_store_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)
+        if not keep:
+            remove(partial)
     try:
         yield partial
     except OSError as fault:
         # What the body reads may fail in its own words; a full disk is always ours to tell.
-        if fault.errno != errno.ENOSPC:
+        if fault.errno not in _FULL:
             raise
-        raise StoreError(f"{path} cannot be written: the disk is full; make room") from fault
+        raise StoreError(
+            f"{path} cannot be written: the disk is full; make room and run the same again"
+        ) from fault
     with _told_as_store_error(path):
         if path.is_dir() and partial.is_dir():
             remove(path)
@@ -66,7 +77,8 @@ def _told_as_store_error(path: Path) -> Iterator[None]:
 
 def _is_replaceable(folder: Path) -> bool:
     """Whether a folder is empty or a store."""
-    return (folder / "zarr.json").is_file() or not any(folder.iterdir())
+    is_store = any((folder / name).is_file() for name in ("zarr.json", ".zgroup"))
+    return is_store or not any(folder.iterdir())
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,7 @@
 """A fitted network + held-out phantoms → what its probabilities and its novelty score mean.
 
-1. The temperature is fitted to pixels of held-out fields, see `wsi_pipeline.train.calibrate`.
+1. The temperature is fitted to pixels of held-out fields, see `wsi_pipeline.train.calibrate`, and
+   what of their tissue without tumour is called tumour is counted.
 2. Mean and covariance of the deepest plane are taken over the tissue of training fields.
 3. The score is scaled to a median of 1 over the tissue of held-out fields, and its limit is their
    quantile 0.99.  No real image has a say in either.
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wsi_pipeline.classes import BACKGROUND
+from wsi_pipeline.classes import BACKGROUND, TUMOUR
 from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.train import calibration_error, fit_familiar, fit_temperature
 from wsi_pipeline.train.loop import normalised
@@ -45,6 +46,8 @@ class Calibration:
         Expected calibration error without and with it.
     pixels
         Number of pixels that decided.
+    false_tumour
+        Share of those in tissue without tumour that are called tumour.
     statistics
         ``mean`` (K,) and ``whitening`` (K, K) of `ScoredNetwork`, float32.
     limit
@@ -55,6 +58,7 @@ class Calibration:
     ece_before: float
     ece: float
     pixels: int
+    false_tumour: float
     statistics: dict[str, Tensor]
     limit: float
 
@@ -98,12 +102,19 @@ def calibrate(
         ece_before=calibration_error(logits, labels),
         ece=calibration_error(logits, labels, temperature=temperature),
         pixels=len(labels),
+        false_tumour=_false_tumour(logits, labels),
         statistics={
             "mean": known.mean.float(),
             "whitening": (known.whitening / middle).float(),
         },
         limit=limit / middle,
     )
+
+
+def _false_tumour(logits: Tensor, labels: Tensor) -> float:
+    """Share of tissue without tumour that is called tumour; 0 where there is none."""
+    benign = (labels < logits.shape[1]) & (labels != BACKGROUND) & (labels != TUMOUR)
+    return float((logits[benign].argmax(dim=1) == TUMOUR).float().mean()) if benign.any() else 0.0
 
 
 def reach_px(network: PixelNetwork) -> int:

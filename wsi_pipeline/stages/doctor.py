@@ -1,103 +1,142 @@
-"""Is this installation fit to work?"""
+"""Is this installation fit to work?
+
+1. `examine` looks at everything in turn; each look gives `Finding` values, and none stops another.
+2. Software is looked at here: packages and their versions, the command itself, each slide back-end
+   on a slide painted for the purpose, each model with its checksums.
+3. The machine is looked at in `machine`.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+from packaging.requirements import Requirement
+
 from wsi_pipeline.errors import WsiPipelineError
+from wsi_pipeline.geometry import Box
+from wsi_pipeline.stages.machine import Finding, Status, examine_machine
 from wsi_pipeline.stages.resources import share_folder
 
-_PACKAGES = (
-    "numpy", "scipy", "scikit-image", "torch", "dask", "distributed", "zarr", "snakemake",
-    "openslide-python", "openslide-bin", "tiffslide", "tifffile", "imagecodecs",
-)  # fmt: skip
-_MIN_FREE_GIB = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Parameters
-    ----------
-    subject
-        What was looked at.
-    is_good
-        Whether it is as it should be.
-    detail
-        What was found, and what to do if it is not good.
-    """
-
-    subject: str
-    is_good: bool
-    detail: str
+__all__ = ["Finding", "Status", "examine"]
+_DISTRIBUTION = "wsi-pipeline"
+_REINSTALL = "install the package again: pip install wsi-pipeline"
+_COLOUR = (200, 120, 160)
+_TOLERANCE = 6  # of 255: JPEG keeps a plain colour that well
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Look at packages, back-ends, models, processor and disk.
+    """Look at packages, back-ends, models, processor, GPU, cluster and disk.
 
     Parameters
     ----------
     folder
         Where results would be written.
     """
-    return [*_packages(), _openslide(), *_models(), _torch(), _disk(folder)]
+    return [
+        *_packages(),
+        _command(),
+        *_backends(),
+        *_models(),
+        *examine_machine(folder),
+    ]
 
 
 def _packages() -> Iterator[Finding]:
-    yield Finding("python", True, platform.python_version())
-    for name in _PACKAGES:
+    yield Finding("python", "ok", platform.python_version())
+    try:
+        wanted = importlib.metadata.requires(_DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("wsi-pipeline", "warn", "not installed, only found", _REINSTALL)
+        return
+    yield Finding(_DISTRIBUTION, "ok", importlib.metadata.version(_DISTRIBUTION))
+    for requirement in sorted(map(Requirement, wanted), key=lambda each: each.name):
+        if requirement.marker is None:  # the others belong to extras
+            yield _package(requirement)
+
+
+def _package(requirement: Requirement) -> Finding:
+    """Whether a package is there, in a version that was tried."""
+    remedy = f"pip install '{requirement}'"
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(requirement.name, "fail", "not installed", remedy)
+    if not requirement.specifier.contains(version, prereleases=True):
+        detail = f"{version}, wanted {requirement.specifier}"
+        return Finding(requirement.name, "warn", detail, remedy)
+    return Finding(requirement.name, "ok", version)
+
+
+def _command() -> Finding:
+    """Whether jobs of the workflow find the command they call."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(_DISTRIBUTION, path=beside) or shutil.which(_DISTRIBUTION)
+    if found is None:
+        detail = f"no 'wsi-pipeline' in {beside} or on PATH, which the workflow calls"
+        return Finding("command", "fail", detail, _REINSTALL)
+    return Finding("command", "ok", found)
+
+
+def _backends() -> Iterator[Finding]:
+    """Each library reads a slide that is painted for it."""
+    with tempfile.TemporaryDirectory(prefix="wsi-doctor-") as folder:
+        path = Path(folder) / "plain.tiff"
         try:
-            yield Finding(name, True, importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, False, f"not installed; pip install {name}")
+            _paint(path)
+        except (ImportError, OSError) as fault:
+            yield Finding("trial slide", "fail", str(fault), "pip install tifffile imagecodecs")
+            return
+        for backend, package in (("openslide", "openslide-bin"), ("tiffslide", "tiffslide")):
+            remedy = f"pip install --force-reinstall {package}"
+            yield _try(f"back-end {backend}", partial(_read, path, backend), remedy)
+
+
+def _paint(path: Path) -> None:
+    from wsi_pipeline.phantom import write_slide_tiff  # noqa: PLC0415
+
+    image = np.full((512, 512, 3), _COLOUR, np.uint8)
+    write_slide_tiff(path, image, mpp=0.5, jpeg_quality=90)
+
+
+def _read(path: Path, backend: str) -> str:
+    """Version of a library that reads the plain slide back; the error of one that does not.
+
+    Raises
+    ------
+    ImportError, OSError, WsiPipelineError
+        If it cannot be loaded, or reads something else.
+    """
+    from wsi_pipeline.slide import open_slide  # noqa: PLC0415
+
+    with open_slide(path, backend=backend) as slide:
+        rgb = slide.read_region(Box(16, 16, 80, 80), slide.grid.mpp)
+        if np.abs(rgb.astype(int) - np.array(_COLOUR)).max() > _TOLERANCE:
+            raise OSError("a plain slide was read in another colour")
+        return f"{slide.info.backend_version} reads a slide painted here"
 
 
 def _models() -> Iterator[Finding]:
+    for card in sorted((share_folder() / "models").glob("*/model.toml")):
+        remedy = f"restore {card.parent} as it was published"
+        yield _try(f"model {card.parent.name}", partial(_load, card.parent), remedy)
+
+
+def _load(folder: Path) -> str:
     from wsi_pipeline.segment import load_segmenter  # noqa: PLC0415
 
-    for card in sorted((share_folder() / "models").glob("*/model.toml")):
-        folder = card.parent
-
-        def check(folder: Path = folder) -> str:
-            return (
-                f"loads and runs, sha256 {load_segmenter(folder, device='cpu').card.sha256[:16]}…"
-            )
-
-        yield _try(f"model {folder.name}", check)
+    return f"loads and runs, sha256 {load_segmenter(folder, device='cpu').card.sha256[:16]}…"
 
 
-def _openslide() -> Finding:
-    def version() -> str:
-        import openslide  # noqa: PLC0415
-
-        return f"library {openslide.__library_version__}"
-
-    return _try("OpenSlide", version)
-
-
-def _torch() -> Finding:
-    import torch  # noqa: PLC0415
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    capability = torch.backends.cpu.get_cpu_capability()
-    return Finding("compute", True, f"{capability}, {torch.get_num_threads()} threads, {gpu}")
-
-
-def _disk(folder: Path) -> Finding:
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free_gib = shutil.disk_usage(existing).free / 2**30
-    detail = f"{free_gib:.0f} GiB free at {existing}"
-    return Finding("disk", free_gib >= _MIN_FREE_GIB, detail)
-
-
-def _try(subject: str, describe: Callable[[], str]) -> Finding:
+def _try(subject: str, describe: Callable[[], str], remedy: str) -> Finding:
     try:
-        return Finding(subject, True, describe())
+        return Finding(subject, "ok", describe())
     except (ImportError, OSError, WsiPipelineError) as fault:
-        return Finding(subject, False, str(fault))
+        return Finding(subject, "fail", str(fault), remedy)

@@ -1,7 +1,8 @@
 """Error → ``failure.json``: which step of a slide failed, and why?
 
 A stage that fails inside a workflow leaves this note in the slide's folder, so that reports
-can name the slide and its reason; a stage that starts removes the note of an earlier run.
+can name the slide and its reason.  A stage that starts leaves one that says it was killed, and
+takes it back when it is done.
 """
 
 from __future__ import annotations
@@ -43,8 +44,26 @@ def read_failure(path: Path) -> FailureNote:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return FailureNote(str(raw["stage"]), str(raw["reason"]), str(raw["log"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return FailureNote(
-            "unknown",
-            "the job ended without a message: it was killed, ran out of memory or time, or never "
-            "started; look at the logs of this slide and run again",
-        )
+        return ended_without_message("unknown", "")
+
+
+def ended_without_message(stage: str, log: str, *, job: str = "") -> FailureNote:
+    """Note of a step that could not leave one itself.
+
+    Parameters
+    ----------
+    stage
+        Step that was running, or ``unknown``.
+    log
+        Path of its log, or "".
+    job
+        Its number on a cluster, or "".
+    """
+    where = f" (Slurm job {job})" if job else ""
+    return FailureNote(
+        stage,
+        f"the job{where} ended without a message: it was killed, ran out of memory or time, the "
+        "slide crashed its decoder, or it never started; look at its log, give it more memory or "
+        "time, copy the slide again if it fails again at the same step, and run again",
+        log,
+    )

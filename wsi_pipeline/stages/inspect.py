@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_pipeline.config import Config
-from wsi_pipeline.errors import StoreError
+from wsi_pipeline.errors import SlideReadError, StoreError
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.slide import Slide, open_slide
 from wsi_pipeline.stages.artefacts import (
@@ -66,8 +66,32 @@ class SlideRecord:
             )
 
     def open(self) -> Slide:
-        """Open the slide as it was opened when it was inspected."""
+        """Open the slide as it was opened when it was inspected.
+
+        Raises
+        ------
+        SlideReadError
+            If it cannot be opened, or its size is no longer that of the file that was inspected.
+        """
+        self.check_unchanged()
         return open_slide(self.path, mpp=self.info["mpp"], backend=self.info["backend"])
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was exchanged meanwhile, as far as its length tells.
+
+        Raises
+        ------
+        SlideReadError
+            If its size is not what it was.
+        """
+        if "bytes" not in self.input or not self.path.is_file():
+            return
+        now, before = self.path.stat().st_size, self.input["bytes"]
+        if now != before:
+            raise SlideReadError(
+                f"slide '{self.path.name}' has changed since it was inspected: it has {now:,} "
+                f"bytes and had {before:,}; let copying finish, then run the same command again"
+            )
 
 
 def inspect_slide(

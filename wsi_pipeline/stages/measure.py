@@ -102,7 +102,6 @@ def measure_segmentation(
                 "mpp_source": record.info["mpp_source"],
                 "backend": record.info["backend"],
                 "segmented": store.attributes["provenance"],
-                "segment_seconds": store.attributes["run_seconds"],
             },
         },
     )

@@ -86,6 +86,7 @@ def _numbers(calibration: Calibration) -> dict[str, float]:
         "ece_before": round(calibration.ece_before, 4),
         "ece": round(calibration.ece, 4),
         "pixels": calibration.pixels,
+        "false_tumour": round(calibration.false_tumour, 5),
         "quantile": LIMIT_QUANTILE,
         "limit": round(calibration.limit, 4),
     }
@@ -159,6 +160,7 @@ temperature = {temperature}
 bins = {bins}
 ece_before = {ece_before}
 ece = {ece}
+false_tumour = {false_tumour}
 
 [novelty]
 file = "novelty.safetensors"
@@ -181,7 +183,8 @@ judges a model on phantoms kept for testing and on real images.
 negative log-likelihood of {pixels} pixels in and around the tissue of the {phantoms} phantoms that
 also decided when to stop. The expected calibration error (most probable class, {bins} bins of
 equal width) is {ece_before} without and {ece} with it. On real tissue probabilities may be far
-less reliable.
+less reliable. Of the tissue without tumour {false_tumour:.2%} was called tumour; where a slide has
+no more than that, a report speaks of traces and says nothing of depth, structure and grade.
 
 **Novelty.** The Mahalanobis distance of the deepest plane's channels from those of training
 tissue, 1 at the median of held-out phantom tissue. {quantile:.0%} of it stay below {limit}; a

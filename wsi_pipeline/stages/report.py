@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,21 @@ from wsi_pipeline.report import (
     CohortRow,
     SlideFailure,
     SlideReport,
+    cohort_columns,
     cohort_csv,
     compose_finding,
     paint_glass,
     render_case,
     render_cohort,
 )
-from wsi_pipeline.stages.artefacts import provenance, read_json, write_json, write_text
+from wsi_pipeline.stages.artefacts import provenance, read_json, whole, write_json, write_text
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.failure import read_failure
 from wsi_pipeline.stages.inspect import read_record
+from wsi_pipeline.stages.resume import read_run_note
 from wsi_pipeline.stages.tile import TiledSlide, read_tiled
 from wsi_pipeline.stages.zoom import nuclear_areas, read_grades, read_zoom
-from wsi_pipeline.store import Segmentation
+from wsi_pipeline.store import Segmentation, TableColumn, write_table
 
 SCHEMA = "wsi_pipeline/case/1"
 _OVERVIEW_PX = 1600
@@ -125,6 +127,7 @@ def report_cohort(
     case_json: Mapping[str, Path],
     html: Path,
     csv: Path,
+    parquet: Path | None = None,
 ) -> list[CohortRow]:
     """Write the page and the table over all cases.
 
@@ -136,6 +139,8 @@ def report_cohort(
         ``report.json`` of each case; the page ``report.html`` lies beside it.
     html, csv
         Where to write ``cohort.html`` and ``cohort.csv``.
+    parquet
+        Where to write the table with types and units; None writes none.
 
     Returns
     -------
@@ -148,8 +153,25 @@ def report_cohort(
         for row in _cohort_rows(case_id, slide_ids, case_json[case_id], beside=html.parent)
     ]
     write_text(csv, cohort_csv(rows))
+    if parquet is not None:
+        _write_parquet(parquet, rows)
     write_text(html, render_cohort(rows, provenance=_dated_provenance()))
     return rows
+
+
+def _write_parquet(path: Path, rows: Sequence[CohortRow]) -> None:
+    """The cohort as typed columns."""
+    columns = [
+        TableColumn(
+            column.name,
+            column.kind,
+            {"unit": column.unit, "meaning": column.meaning},
+            column.values,
+        )
+        for column in cohort_columns(rows)
+    ]
+    with whole(path) as partial:
+        write_table(partial, columns, attributes=provenance("report", settings={}))
 
 
 def _dated_provenance() -> dict[str, Any]:
@@ -167,6 +189,8 @@ def _case_slide(slide: SlideReport) -> CaseSlide:
         tuple(SectionMeasurements.from_json(raw) for raw in numbers["sections"]),
         read_values(named),
         _grading(numbers, slide_id=slide.slide_id),
+        # Measurements of earlier versions do not say it.
+        float(numbers["model"].get("false_tumour", 0.0)),
     )
 
 
@@ -215,6 +239,7 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
     overview = store.read_image(level)
     glass = _glass(overview, sections=sections)
     grading = _grading(numbers, slide_id=slide.declared.slide_id)
+    run = read_run_note(slide.path / "segmentation.ome.zarr")
     grades = read_grades(slide.path / "nuclei.parquet", record, store=store, settings=grading)
     return SlideReport(
         slide_id=slide.declared.slide_id,
@@ -231,7 +256,7 @@ def _read_slide(slide: SlideFolder) -> SlideReport:
         model=numbers["model"],
         provenance=numbers["provenance"],
         curves=[section["curves"] for section in numbers["sections"] if section["curves"]],
-        run_seconds=numbers["provenance"].get("segment_seconds"),
+        run_seconds=None if run is None else run.seconds,
         zoom=read_zoom(slide.path, record, store=store, glass=glass, grades=grades),
         nuclear_areas=nuclear_areas(grades, grading),
     )
@@ -285,12 +310,13 @@ def _cohort_rows(
     measured = {slide["slide_id"]: slide for slide in raw["slides"]}
     failed = {failure["slide_id"]: failure for failure in raw["failures"]}
     page = path.with_suffix(".html")
-    return [
+    rows = [
         _done_row(case_id, measured[slide_id], page=os.path.relpath(page, beside))
         if slide_id in measured
         else _failed_row(case_id, slide_id, failed.get(slide_id), page=page, beside=beside)
         for slide_id in slide_ids
     ]
+    return [replace(row, primary_site=raw["primary_site"]) for row in rows]
 
 
 def _read_case(path: Path) -> dict[str, Any]:

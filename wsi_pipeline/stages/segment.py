@@ -2,16 +2,18 @@
 
 One Dask task per tile reads its box, runs the model, and writes image, probabilities and
 labels.  Slides, models and stores are opened inside the task, once per process.  A few more tasks
-run than may compute at a time, so that some read and write meanwhile.
+run than may compute at a time: some read and write meanwhile.  A ledger beside the store holds
+what is done, so that a run that was stopped goes on where it was (`resume`).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
@@ -19,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_pipeline.blockwise import Progress, cover_plane
-from wsi_pipeline.config import Config
+from wsi_pipeline.blockwise import LOCAL, Progress, cover_plane
+from wsi_pipeline.config import Config, SegmentSettings
 from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
@@ -31,18 +33,32 @@ from wsi_pipeline.segment import (
     limit_threads,
     load_segmenter,
     read_card,
+    settle_device,
     settle_precision,
 )
 from wsi_pipeline.segment.novelty import novelty_of_tissue, summarise_novelty
+from wsi_pipeline.segment.runtime import describe_runtime
 from wsi_pipeline.slide import Slide, open_slide
 from wsi_pipeline.stages.artefacts import provenance, used_settings, whole
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model
+from wsi_pipeline.stages.resume import (
+    RunNote,
+    TileNote,
+    describe_place,
+    fingerprint_work,
+    peak_memory_mb,
+    settle_store,
+    settle_tile,
+    take_up,
+    write_run_note,
+)
 from wsi_pipeline.stages.tile import COARSEST_SHARE, TiledSlide, read_tiled
 from wsi_pipeline.store import (
     Segmentation,
     StoreLayout,
     create_segmentation,
+    open_ledger,
     plan_pyramid_level,
     write_pyramid_tile,
 )
@@ -61,8 +77,8 @@ class SegmentTile:
         How the slide is opened.
     tiles_path
         ``tiles.json``, for the tissue mask.
-    model_folder, model_sha256, device, precision
-        Which model is loaded, where it runs and in which numbers.
+    model_folder, model_sha256, run
+        Which model is loaded, and how it is run.
     store_path
         Where to write.
     grid
@@ -77,19 +93,23 @@ class SegmentTile:
     tiles_path: Path
     model_folder: Path
     model_sha256: str
-    device: str
-    precision: str
+    run: SegmentSettings
     store_path: Path
     grid: Grid
     computing: int
 
-    def __call__(self, tile: Tile) -> NDArray[np.float32]:
-        """Segment one tile; return how unlike training its tissue is, position by position.
+    def prepare(self) -> None:
+        """Get a worker ready: its memory, then its model."""
+        keep_memory()
+        _segmenter(self.model_folder, self.run, self.model_sha256)
 
-        One number per stride of the network; none from a model that does not score.
+    def __call__(self, tile: Tile) -> TileNote:
+        """Segment one tile; return, once it is on the disk, what it wrote and its novelty.
+
+        Novelty is one number per stride of the network; none from a model that does not score.
         """
         slide = _slide(self.slide_path, self.slide_mpp, self.backend, _stamp(self.slide_path))
-        segmenter = _segmenter(self.model_folder, self.device, self.precision, self.model_sha256)
+        segmenter = _segmenter(self.model_folder, self.run, self.model_sha256)
         tiled = _tiled(self.tiles_path, _stamp(self.tiles_path))
         # Tiles run side by side; sums split over threads would depend on how many there are.
         limit_threads(1)
@@ -103,15 +123,18 @@ class SegmentTile:
             sections=tiled.sections,
             sections_grid=tiled.sections_grid,
         )
-        Segmentation(self.store_path, mode="r+").write_tile(
+        store = Segmentation(self.store_path, mode="r+")
+        store.write_tile(
             tile.write,
             rgb=rgb[tile.keep],
             probabilities=probabilities,
             labels=label_map(probabilities, tissue=tissue),
         )
+        files = settle_tile(store, tile.write)
         if result.novelty is None:
-            return np.empty(0, np.float32)
-        return novelty_of_tissue(result.novelty, read=tile.read, write=tile.write, tissue=tissue)
+            return TileNote(files, np.empty(0, np.float32))
+        novelty = novelty_of_tissue(result.novelty, read=tile.read, write=tile.write, tissue=tissue)
+        return TileNote(files, novelty)
 
 
 def segment_slide(
@@ -120,9 +143,12 @@ def segment_slide(
     tiles: Path,
     config: Config,
     out: Path,
+    fresh: bool = False,
     on_progress: Progress | None = None,
-) -> None:
+) -> RunNote:
     """Segment the planned tiles of a slide and write an OME-Zarr.
+
+    What a run that was stopped had finished is not computed again.
 
     Parameters
     ----------
@@ -133,16 +159,25 @@ def segment_slide(
     config
         Settings.
     out
-        Where to write ``segmentation.ome.zarr``.
+        Where to write ``segmentation.ome.zarr``; what is unfinished lies beside it as ``….partial``
+        and ``….ledger``, and what the run came to as ``….run.json``.
+    fresh
+        Whether to compute also what such a run had finished.
     on_progress
         Called after each tile.
+
+    Returns
+    -------
+    RunNote
+        What it took.
 
     Raises
     ------
     ModelMismatchError
         If the plan was made for another model.
     StoreError
-        If the plan was made for another slide.
+        If the plan was made for another slide, another process is writing to ``out``, or the
+        disk is full.
     TilePlanError
         If its tiles do not fit the chunks of the store.
     SlideReadError
@@ -154,20 +189,21 @@ def segment_slide(
     tiled, card = read_tiled(tiles), read_card(folder)
     plan = tiled.plan
     record.check_same(tiled.source, what=f"the tile plan {tiles.name}")
+    record.check_unchanged()
     check_plan(plan, card)
     config = _settled(config, card)
     run = config.segment
     workers = run.workers or available_cores()
     if run.scheduler in ("threads", "sync"):
-        _segmenter(folder, run.device, run.precision, card.sha256)  # a bad model shows at once
+        _segmenter(folder, run, card.sha256)  # a bad model shows at once
         _turn(workers)  # made before there are threads that could each make one
-    with whole(out) as partial:
-        create_segmentation(
-            partial,
-            grid=plan.grid,
-            layout=_layout(plan, config),
-            attributes=_attributes(record, card, config),
-        )
+    create, work = _planned_store(record, tiled, card=card, config=config)
+    with (
+        open_ledger(out.with_name(out.name + ".ledger"), work=work, fresh=fresh) as ledger,
+        whole(out, keep=bool(ledger.records)) as unfinished,
+    ):
+        notes = take_up(unfinished, create=create, plan=plan, records=ledger.records)
+        missing = [tile for tile in plan if tile.cell not in notes]
         job = SegmentTile(
             slide_path=record.path,
             slide_mpp=record.info["mpp"],
@@ -175,29 +211,29 @@ def segment_slide(
             tiles_path=tiles.resolve(),
             model_folder=folder,
             model_sha256=card.sha256,
-            device=run.device,
-            precision=run.precision,
-            store_path=partial.resolve(),
+            run=run,
+            store_path=unfinished.resolve(),
             grid=plan.grid,
-            computing=workers,
+            # Threads of workers elsewhere are not ours to count.
+            computing=workers if run.scheduler in LOCAL else sys.maxsize,
         )
-        scores = cover_plane(
+        new = cover_plane(
             job,
-            plan,
+            missing,
             scheduler=run.scheduler,
             workers=workers + (run.look_ahead if run.scheduler == "threads" else 0),
-            prepare=keep_memory,
+            prepare=job.prepare,
             on_progress=on_progress,
+            on_note=lambda tile, note: ledger.append(note.to_record(tile)),
+            place=partial(describe_place, grid=plan.grid, level_0=_level_0(record)),
         )
-        _write_pyramid(partial, workers)
-        Segmentation(partial, mode="r+").annotate(
-            {
-                "tiles": len(plan),
-                "pixels": {"decided": plan.needed_px, "computed": plan.computed_px},
-                "novelty": _novelty(scores, card),
-                "run_seconds": round(time.perf_counter() - start, 2),
-            }
-        )
+        notes |= {tile.cell: note for tile, note in zip(missing, new, strict=True)}
+        _write_pyramid(unfinished, workers)
+        _complete(unfinished, [notes[cell] for cell in plan.cells], plan=plan, card=card)
+    seconds = round(time.perf_counter() - start, 2)
+    note = RunNote(len(plan), len(plan) - len(missing), seconds, peak_memory_mb())
+    write_run_note(out, note)
+    return note
 
 
 def segment_whole(record: SlideRecord, plan: TilePlan, segmenter: Segmenter) -> NDArray[np.float32]:
@@ -253,11 +289,8 @@ def open_cached(record: SlideRecord) -> Slide:
     return _slide(record.path, record.info["mpp"], record.info["backend"], _stamp(record.path))
 
 
-# Workers outlive a run: what they keep is kept for one state of a file, not for its name.
-
-
 def _stamp(path: Path) -> int:
-    """When a file was last changed, ns; opening it says it better if there is none."""
+    """When a file was last changed, ns: workers outlive a run, and keep one state of a file."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
@@ -268,8 +301,10 @@ def _slide(path: Path, mpp: float, backend: str, stamp: int) -> Slide:
 
 
 @lru_cache(maxsize=1)
-def _segmenter(folder: Path, device: str, precision: str, sha256: str) -> Segmenter:
-    segmenter = load_segmenter(folder, device=device, precision=precision)
+def _segmenter(folder: Path, run: SegmentSettings, sha256: str) -> Segmenter:
+    segmenter = load_segmenter(
+        folder, device=run.device, precision=run.precision, runtime=run.runtime
+    )
     if segmenter.card.sha256 != sha256:
         raise ModelMismatchError(
             f"the model in {folder} is not the one this run began with; give all workers the "
@@ -292,8 +327,8 @@ def _tiled(path: Path, stamp: int) -> TiledSlide:
 
 def _settled(config: Config, card: ModelCard) -> Config:
     """Settings with the precision that ``auto`` means here: what provenance records."""
-    wish, device = config.segment.precision, config.segment.device
-    precision = settle_precision(wish, card=card, device=device)
+    run = config.segment
+    precision = settle_precision(run.precision, card=card, device=run.device, runtime=run.runtime)
     return replace(config, segment=replace(config.segment, precision=precision))
 
 
@@ -314,10 +349,43 @@ def _attributes(record: SlideRecord, card: ModelCard, config: Config) -> dict[st
         "input": dict(record.input),
         "mpp": {"level_0": record.info["mpp"], "source": record.info["mpp_source"]},
         "backend": record.info["backend"],
+        "runtime": describe_runtime(config.segment.runtime),
         "provenance": provenance(
             "segment", settings=used_settings(config, "slide", "tiling", "segment", "store")
         ),
     }
+
+
+def _level_0(record: SlideRecord) -> Grid:
+    rows, columns = record.info["level_shapes"][0]
+    return Grid((rows, columns), record.info["mpp"])
+
+
+def _planned_store(
+    record: SlideRecord, tiled: TiledSlide, *, card: ModelCard, config: Config
+) -> tuple[Callable[[Path], None], str]:
+    """What makes the empty store, and the fingerprint of the work."""
+    attributes = _attributes(record, card, config)
+    create = partial(
+        create_segmentation,
+        grid=tiled.plan.grid,
+        layout=_layout(tiled.plan, config),
+        attributes=attributes,
+    )
+    device = settle_device(config.segment.device)
+    return create, fingerprint_work(attributes, tiled=tiled, device=device)
+
+
+def _complete(path: Path, notes: Sequence[TileNote], *, plan: TilePlan, card: ModelCard) -> None:
+    """Add what is known at the end; see everything on the disk."""
+    Segmentation(path, mode="r+").annotate(
+        {
+            "tiles": len(plan),
+            "pixels": {"decided": plan.needed_px, "computed": plan.computed_px},
+            "novelty": _novelty([note.novelty for note in notes], card),
+        }
+    )
+    settle_store(path)
 
 
 def _novelty(scores: Sequence[NDArray[np.float32]], card: ModelCard) -> dict[str, Any] | None:

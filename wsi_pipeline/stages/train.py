@@ -20,7 +20,7 @@ from wsi_pipeline.stages.calibrate import Sample, amid_glass, calibrate, reach_p
 from wsi_pipeline.stages.fields import VALIDATION_SEED, Field, cut_window, paint_fields
 from wsi_pipeline.stages.model_folder import Learnt, write_model
 from wsi_pipeline.stages.start import Start, new_start
-from wsi_pipeline.train import Fit, Progress, augment, fit, mean_dice, window_px
+from wsi_pipeline.train import Fit, Progress, augment, fit, mean_dice, mix_tiles, window_px
 from wsi_pipeline.train.loop import Batch, normalised
 
 _FAMILIAR_WINDOWS, _FAMILIAR_PX = 64, 512
@@ -112,7 +112,8 @@ def draw_batch(
     varied = [
         augment(window.rgb, window.labels, edge_px=settings.tile_px, rng=rng) for window in windows
     ]
-    return np.stack([rgb for rgb, _ in varied]), np.stack([labels for _, labels in varied])
+    rgb, labels = (np.stack(planes) for planes in zip(*varied, strict=True))
+    return mix_tiles(rgb, labels, share=settings.mix_share, rng=rng)
 
 
 def familiar_windows(

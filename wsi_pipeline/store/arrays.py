@@ -6,6 +6,7 @@ about a phantom.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from wsi_pipeline.errors import StoreError
 from wsi_pipeline.geometry import Box, Grid
 
 
@@ -46,8 +48,39 @@ def write_arrays(
         root.create_array(name, data=values, chunks=chunks)
 
 
+def check_confined(path: Path) -> None:
+    """Refuse a store from which a link leads elsewhere: it would be read, or written through.
+
+    Parameters
+    ----------
+    path
+        Folder of a store that someone else may have made.
+
+    Raises
+    ------
+    StoreError
+        If it holds such a link.
+    """
+    inside = path.resolve()
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            member = Path(folder, name)
+            if member.is_symlink() and not member.resolve().is_relative_to(inside):
+                raise StoreError(
+                    f"{member} is a link that leads out of the store; put the data itself there, "
+                    "or take the link away"
+                )
+
+
 def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read what `write_arrays` wrote: arrays by name, and the attributes."""
+    """Read what `write_arrays` wrote: arrays by name, and the attributes.
+
+    Raises
+    ------
+    StoreError
+        If a link in the folder leads out of it.
+    """
+    check_confined(path)
     root = zarr.open_group(path, mode="r")
     arrays = {
         name: np.asarray(node[:])

@@ -182,6 +182,16 @@ class Segmentation:
         self.array(PROBABILITIES)[(slice(None), *box.slices)] = probabilities
         self.array(LABELS)[box.slices] = labels
 
+    def tile_files(self, box: Box) -> tuple[Path, ...]:
+        """Files that `write_tile` writes for a box, one a plane; one that is all glass has none."""
+        files = []
+        for plane in PLANES:
+            array = self.array(plane.path)
+            edge_px = (array.shards or array.chunks)[-1]
+            place = (*([0] * (array.ndim - 2)), box.top // edge_px, box.left // edge_px)
+            files.append(self.path / plane.path / "0" / array.metadata.encode_chunk_key(place))
+        return tuple(files)
+
 
 def _create_array(
     group: zarr.Group, name: str, *, plane: Plane, shape: tuple[int, int], layout: StoreLayout

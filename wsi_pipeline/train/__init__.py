@@ -1,13 +1,13 @@
 """How is a model learnt?
 
 1. `augment`: one tile becomes many: turns, mirrors, stain, light, focus, noise.
-2. `loss`: how wrong is a label map?
-3. `checkpoint`: the whole state of a training run in one file that runs no code.
-4. `loop`: `fit` a network to batches that depend on the step alone, so that a run that was
+2. `mixing`: tissues of two tiles side by side.
+3. `loss`: how wrong is a label map?
+4. `checkpoint`: the whole state of a training run in one file that runs no code.
+5. `loop`: `fit` a network to batches that depend on the step alone, so that a run that was
    killed goes on as if nothing had happened.
-
-5. `calibrate`: are its probabilities to be believed?
-6. `novelty`: what does the tissue it was trained on look like to it?
+6. `calibrate`: are its probabilities to be believed?
+7. `novelty`: what does the tissue it was trained on look like to it?
 
 Where tiles come from is the business of the stage.
 """
@@ -16,6 +16,7 @@ from wsi_pipeline.train.augment import augment, window_px
 from wsi_pipeline.train.calibrate import calibration_error, fit_temperature
 from wsi_pipeline.train.loop import Fit, Progress, fit
 from wsi_pipeline.train.loss import mean_dice
+from wsi_pipeline.train.mixing import mix_tiles
 from wsi_pipeline.train.novelty import fit_familiar
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "fit_familiar",
     "fit_temperature",
     "mean_dice",
+    "mix_tiles",
     "window_px",
 ]

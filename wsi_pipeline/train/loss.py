@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wsi_pipeline.classes import ADNEXA, EPIDERMIS, EPITHELIUM
+
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean of cross-entropy and one minus the mean soft Dice of the classes present.
@@ -19,8 +21,9 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     logits : (N, C, Y, X) float
         Output of the network.
     labels : (N, Y, X) int64
-        True classes; pixels with any other label (255: not annotated) count for nothing, and
-        where no pixel counts the loss is zero.
+        True classes.  Where it is `EPITHELIUM`, the surprise is that of epidermis and adnexa
+        together; pixels with any other label (255: not annotated) count for nothing, and where
+        no pixel counts the loss is zero.
     """
     classes = logits.shape[1]
     known = labels < classes
@@ -35,7 +38,24 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     surprise = functional.cross_entropy(
         logits, labels.where(known, -1), ignore_index=-1, reduction="sum"
     )
-    return 0.5 * (surprise / known.sum().clamp(min=1) + misses.sum() / present.sum().clamp(min=1))
+    either = labels == EPITHELIUM
+    if either.any():
+        surprise = surprise + _surprise_at_epithelium(logits)[either].sum()
+    count = (known | either).sum().clamp(min=1)
+    return 0.5 * (surprise / count + misses.sum() / present.sum().clamp(min=1))
+
+
+def _surprise_at_epithelium(logits: Tensor) -> Tensor:
+    """Negative logarithm of the probability of epidermis or adnexa, (N, Y, X).
+
+    Its gradient lifts both alike.  That of the plain sum lifts each by its share, so that whichever
+    is the likelier takes all, and what is not told would teach which of the two it is.
+    """
+    two = logits[:, [EPIDERMIS, ADNEXA]]
+    alike = two.mean(dim=1)
+    both = alike + (two.logsumexp(dim=1) - alike).detach()
+    others = [value for value in range(logits.shape[1]) if value not in (EPIDERMIS, ADNEXA)]
+    return torch.cat([logits[:, others], both[:, None]], dim=1).logsumexp(dim=1) - both
 
 
 def mean_dice(found: Tensor, wanted: Tensor, *, classes: int) -> float:
