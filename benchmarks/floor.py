@@ -117,12 +117,12 @@ def forward(job: Job) -> dict[str, float]:
     run = plain_network(job) if job.plain else ready_network(job)
     if not job.plain:
         keep_memory()
-    inputs = [read(job, tile) for tile in job.plan]
+    inputs = [(read(job, tile), tile) for tile in job.plan]
     run(inputs[0])
     return timed(lambda: in_threads(run, inputs, workers=job.workers))
 
 
-def ready_network(job: Job) -> Callable[[np.ndarray], object]:
+def ready_network(job: Job) -> Callable[[tuple[np.ndarray, Tile]], object]:
     """The engine's network without its last step."""
     segmenter = load_segmenter(
         find_model(job.config.segment.model),
@@ -131,22 +131,27 @@ def ready_network(job: Job) -> Callable[[np.ndarray], object]:
         runtime=job.runtime,
     )
 
+    stride_px = segmenter.card.stride_px
+
     @torch.inference_mode()
-    def run(rgb: np.ndarray) -> None:
+    def run(item: tuple[np.ndarray, Tile]) -> None:
         torch.set_num_threads(1)
-        segmenter._run(segmenter.normalised(rgb))
+        rgb, tile = item
+        keep = tile.write.coarsened(stride_px).refined(stride_px).within(tile.read)
+        segmenter._run(segmenter.normalised(rgb), keep=keep)
 
     return run
 
 
-def plain_network(job: Job) -> Callable[[np.ndarray], object]:
+def plain_network(job: Job) -> Callable[[tuple[np.ndarray, Tile]], object]:
     card = read_card(find_model(job.config.segment.model))
     network: nn.Module = load_trainable(card).eval().to(memory_format=torch.contiguous_format)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (card.mean, card.std))
 
     @torch.inference_mode()
-    def run(rgb: np.ndarray) -> Tensor:
+    def run(item: tuple[np.ndarray, Tile]) -> Tensor:
         torch.set_num_threads(1)
+        rgb, _ = item
         scaled = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
         return network(((scaled - mean) / std).contiguous())
 

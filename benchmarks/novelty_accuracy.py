@@ -82,7 +82,7 @@ def scores_of(segmenter: Segmenter, rgb: np.ndarray, mask: np.ndarray) -> np.nda
     read = Box(-halo, -halo, *(halo - (-n // card.stride_px) * card.stride_px for n in mask.shape))
     around = ((halo, read.bottom - rows), (halo, read.right - columns), (0, 0))
     found = segmenter.infer(np.pad(rgb, around, constant_values=255)).novelty
-    return novelty_of_tissue(found, read=read, write=Box(0, 0, rows, columns), tissue=mask)
+    return novelty_of_tissue(found, scored=read, write=Box(0, 0, rows, columns), tissue=mask)
 
 
 def painted_sets(seeds: range, *, mpp: float) -> dict[str, Pictures]:

@@ -88,6 +88,25 @@ class Box:
         """Move by whole pixels."""
         return Box(self.top + rows, self.left + columns, self.bottom + rows, self.right + columns)
 
+    def coarsened(self, factor: int) -> Box:
+        """Box that covers this one on a plane with pixels ``factor`` times as wide.
+
+        Examples
+        --------
+        >>> Box(-1, 3, 9, 16).coarsened(8)
+        Box(top=-1, left=0, bottom=2, right=2)
+        """
+        return Box(
+            self.top // factor,
+            self.left // factor,
+            -(-self.bottom // factor),
+            -(-self.right // factor),
+        )
+
+    def refined(self, factor: int) -> Box:
+        """This box on a plane with ``factor`` pixels in place of one."""
+        return Box(*(factor * side for side in (self.top, self.left, self.bottom, self.right)))
+
     def within(self, outer: Box) -> Box:
         """This box in the coordinates of ``outer``, whose top-left corner becomes (0, 0)."""
         return self.shifted(-outer.top, -outer.left)

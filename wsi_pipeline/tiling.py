@@ -261,11 +261,4 @@ def _to_the_edge(box: Box, coarse: Grid, fine: Grid) -> Box:
 
 def _read_box(write: Box, shape: TileShape) -> Box:
     """Grow by the halo, then outwards to multiples of the stride."""
-    stride = shape.stride_px
-    grown = write.expanded(shape.halo_px)
-    return Box(
-        grown.top // stride * stride,
-        grown.left // stride * stride,
-        -(-grown.bottom // stride) * stride,
-        -(-grown.right // stride) * stride,
-    )
+    return write.expanded(shape.halo_px).coarsened(shape.stride_px).refined(shape.stride_px)

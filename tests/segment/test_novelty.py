@@ -139,7 +139,7 @@ def test_every_position_is_counted_once_however_the_plane_is_cut(
     tissue = np.random.default_rng(seed).random((rows, columns)) < 0.7
     everything = Box(0, 0, 40, 40)
     expected = novelty_of_tissue(
-        plane, read=everything, write=Box(0, 0, rows, columns), tissue=tissue
+        plane, scored=everything, write=Box(0, 0, rows, columns), tissue=tissue
     )
     middles = [index for index in range(10) if index * stride + 2 < max(rows, columns)]
     assert sorted(expected) == sorted(
@@ -158,7 +158,7 @@ def test_every_position_is_counted_once_however_the_plane_is_cut(
         parts.append(
             novelty_of_tissue(
                 plane[first // stride : last // stride],
-                read=Box(first, 0, last, 40),
+                scored=Box(first, 0, last, 40),
                 write=Box(top, 0, bottom, columns),
                 tissue=tissue[top:bottom],
             )

@@ -14,9 +14,9 @@ from torch import nn
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
 from wsi_pipeline.segment import load_segmenter, read_card, settle_precision
+from wsi_pipeline.segment.folding import fold_batch_norm
 from wsi_pipeline.segment.lite_unet import LiteUNet
 from wsi_pipeline.segment.network import PixelNetwork
-from wsi_pipeline.segment.precision import fold_batch_norm
 
 MODELS = Path(__file__).parents[2] / "models"
 PRECISIONS = ("float32", "bfloat16")

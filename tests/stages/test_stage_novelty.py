@@ -48,7 +48,7 @@ def scores_at_once(record: SlideRecord, tiled: TiledSlide, model: Path) -> np.nd
         sections=tiled.sections,
         sections_grid=tiled.sections_grid,
     )
-    return novelty_of_tissue(scores, read=tile.read, write=tile.write, tissue=tissue)
+    return novelty_of_tissue(scores, scored=tile.read, write=tile.write, tissue=tissue)
 
 
 @pytest.mark.parametrize("tile_px", [192, 256])

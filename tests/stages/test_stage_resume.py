@@ -135,7 +135,7 @@ def test_what_was_done_for_other_work_is_not_taken(
     if change == "model":
         config = settings(model="colour-baseline")
     if change == "compression":
-        config = dataclasses.replace(config, store=dataclasses.replace(config.store, compression=1))
+        config = dataclasses.replace(config, store=dataclasses.replace(config.store, compression=2))
     if change == "plan":
         config = dataclasses.replace(
             config, tiling=dataclasses.replace(config.tiling, min_tissue_fraction=0.3)

@@ -14,6 +14,7 @@ import pytest
 from stage_makers import blob_picture, damage_tiles, open_record, settings, write_tiff
 
 from wsi_pipeline.config import parse_config
+from wsi_pipeline.cores import available_cores
 from wsi_pipeline.errors import (
     ConfigError,
     ModelMismatchError,
@@ -27,7 +28,7 @@ from wsi_pipeline.slide.base import PyramidSlide
 from wsi_pipeline.stages.artefacts import read_json, write_json
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model
-from wsi_pipeline.stages.segment import available_cores, check_plan, segment_slide
+from wsi_pipeline.stages.segment import check_plan, segment_slide
 from wsi_pipeline.stages.tile import TiledSlide, tile_slide, write_sections
 from wsi_pipeline.store import Segmentation
 from wsi_pipeline.tiling import TilePlan

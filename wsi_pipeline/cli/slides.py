@@ -99,8 +99,8 @@ def tile(
     as_json: AsJson = False,
 ) -> None:
     """Find the tissue and plan the tiles that cover it."""
+    from wsi_pipeline.cores import available_cores  # noqa: PLC0415
     from wsi_pipeline.stages.export_tiles import export_tiles  # noqa: PLC0415
-    from wsi_pipeline.stages.segment import available_cores  # noqa: PLC0415
     from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
 
     settings = _settings(config, overrides, {"model": model})

@@ -36,8 +36,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Learn a segmenter from phantoms and annotated slides; a killed run goes on where it was."""
+    from wsi_pipeline.cores import available_cores  # noqa: PLC0415
     from wsi_pipeline.stages.annotated import read_annotated  # noqa: PLC0415
-    from wsi_pipeline.stages.segment import available_cores  # noqa: PLC0415
     from wsi_pipeline.stages.start import start_from  # noqa: PLC0415
     from wsi_pipeline.stages.train import train_model  # noqa: PLC0415
 
@@ -69,9 +69,9 @@ def quantise(
     as_json: AsJson = False,
 ) -> None:
     """Write a model's network in eight bits as well, ranges learnt from phantoms."""
+    from wsi_pipeline.cores import available_cores  # noqa: PLC0415
     from wsi_pipeline.stages.quantise import quantise_model  # noqa: PLC0415
     from wsi_pipeline.stages.resources import find_model  # noqa: PLC0415
-    from wsi_pipeline.stages.segment import available_cores  # noqa: PLC0415
 
     agreement = quantise_model(find_model(model), out=out, workers=workers or available_cores())
     line = f"{out}: {agreement:.2%} of held-out phantoms' tissue is called as in float32"

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
+from wsi_pipeline.geometry import Box
+from wsi_pipeline.segment.decoder import DoubleConv, decode
 from wsi_pipeline.segment.network import PixelNetwork
-from wsi_pipeline.segment.unet import DoubleConv
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ _SKIPS = (0, 1, 2)
 """Stages whose planes the decoder sees, at strides of 2, 4 and 8 px."""
 
 
+_STRIP_BYTES = 8 << 20
+"""Of a wide plane at a time; smaller strips cost time for their common rows."""
+
+
 def _normalised(channels: int) -> nn.BatchNorm2d:
     """Batch normalisation with the constants the encoder's weights were learnt with."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
@@ -56,6 +60,8 @@ class InvertedResidual(nn.Module):
     def __init__(self, source: int, stage: Stage, *, stride: int) -> None:
         super().__init__()
         wide, kernel_px = source * stage.expansion, stage.kernel_px
+        self.wide, self.channels = wide, stage.channels
+        self.radius_px, self.stride = kernel_px // 2, stride
         layers: list[nn.Module] = []
         if wide != source:
             layers += [nn.Conv2d(source, wide, 1, bias=False), _normalised(wide), nn.ReLU6(True)]
@@ -75,6 +81,56 @@ class InvertedResidual(nn.Module):
         """Filtered plane."""
         filtered: Tensor = self.layers(plane)
         return plane + filtered if self.is_residual else filtered
+
+    def striped(self) -> Striped:
+        """The same block, strip by strip."""
+        reach = -(-self.radius_px // self.stride)
+        return Striped(
+            self, channels=self.channels, wide=self.wide, stride=self.stride, reach=reach
+        )
+
+
+class Striped(nn.Module):
+    """Layers that work strip by strip of rows, so that their wide planes are never whole.
+
+    These are the largest of the network by far; the result is the same, bit for bit.
+
+    Parameters
+    ----------
+    layers
+        Convolutions that divide rows and columns by ``stride``.
+    channels
+        Of what they give.
+    wide
+        Of their widest plane, counted on the size of what they are given.
+    reach
+        Rows of the result, above and below, that share a row of what they are given.
+    """
+
+    def __init__(
+        self, layers: nn.Module, *, channels: int, wide: int, stride: int, reach: int
+    ) -> None:
+        super().__init__()
+        self.layers = layers
+        self.channels, self.wide, self.stride, self.reach = channels, wide, stride, reach
+
+    def forward(self, plane: Tensor) -> Tensor:
+        """What the layers give."""
+        count, _, rows, columns = (int(size) for size in plane.shape)
+        rows, stride, reach = rows // self.stride, self.stride, self.reach
+        row_bytes = plane.element_size() * self.wide * columns * stride
+        height = max(_STRIP_BYTES // row_bytes, 4 * reach)
+        if 2 * height > rows:
+            whole: Tensor = self.layers(plane)
+            return whole
+        result = plane.new_empty((count, rows, columns // stride, self.channels))
+        result = result.permute(0, 3, 1, 2)  # channels last in memory
+        for top in range(0, rows, height):
+            bottom = min(rows, top + height)
+            first, last = max(0, top - reach), min(rows, bottom + reach)
+            strip = self.layers(plane[:, :, first * stride : last * stride])
+            result[:, :, top:bottom] = strip[:, :, top - first : bottom - first]
+        return result
 
 
 class LiteEncoder(nn.Module):
@@ -125,11 +181,11 @@ class LiteUNet(PixelNetwork):
         self.encoder = LiteEncoder()
         widths = (STAGES[-1].channels, 3 * width, 2 * width, width)
         self.deepest_channels = widths[1]
+        self.small_channels = list(widths[:-1])
         self.up = nn.ModuleList(
             DoubleConv(deep + STAGES[skip].channels, shallow)
             for (deep, shallow), skip in zip(pairwise(widths), _SKIPS[::-1], strict=True)
         )
-        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
         self.head = nn.Conv2d(width, 4 * classes, 1)
         self.unfolded = nn.PixelShuffle(2)
 
@@ -157,16 +213,29 @@ class LiteUNet(PixelNetwork):
         up = sum(2 * (stride >> step) for step in range(1, 1 + len(self.up)))
         return reach + up + stride - 1
 
-    def with_deepest(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    def with_deepest(self, rgb: Tensor, *, keep: Box | None = None) -> tuple[Tensor, Tensor]:
         """Logits of normalised RGB, and the decoder's deepest plane (one position per stride).
 
         It is the decoder's because photographs have shaped the encoder's planes, too: there empty
         glass lies no further from tissue than tissue does.
         """
         planes = self.encoder(rgb)
-        plane, decoded = planes[-1], []
-        for block, skip in zip(self.up, _SKIPS[::-1], strict=True):
-            plane = block(torch.cat((self.enlarge(plane), planes[skip]), dim=1))
-            decoded.append(plane)
-        logits: Tensor = self.unfolded(self.head(plane))
+        skips = [planes[skip] for skip in _SKIPS[::-1]]
+        fine = None if keep is None else keep.coarsened(2)
+        decoded = decode(self.up, planes[-1], skips, keep=fine)
+        logits: Tensor = self.unfolded(self.head(decoded[-1]))
         return logits, nn.functional.avg_pool2d(decoded[0], 2)
+
+    def save_memory(self) -> None:
+        """Compute strip by strip what would take most memory, in place; for inference."""
+        encoder = self.encoder
+        entrance = nn.Sequential(encoder.stem, *encoder.stages[0].children())
+        encoder.stem = nn.Sequential()
+        # Half as many rows and columns: its wide plane is a quarter of so many channels.
+        encoder.stages[0] = Striped(
+            entrance, channels=STAGES[0].channels, wide=STEM_CHANNELS // 4, stride=2, reach=2
+        )
+        for stage in encoder.stages[1:]:
+            for number, block in enumerate(stage.children()):
+                if isinstance(block, InvertedResidual):
+                    stage.register_module(str(number), block.striped())

@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.errors import ModelMismatchError
+from wsi_pipeline.geometry import Box
 from wsi_pipeline.segment.card import NETWORKS, ModelCard, read_card
 from wsi_pipeline.segment.colour import ColourDeconvolution
+from wsi_pipeline.segment.decoder import cut
 from wsi_pipeline.segment.lite_unet import LiteUNet
 from wsi_pipeline.segment.network import PixelNetwork
 from wsi_pipeline.segment.precision import choose_precision, prepare_network
@@ -33,6 +35,7 @@ from wsi_pipeline.segment.scored import ScoredNetwork, load_scored
 from wsi_pipeline.segment.unet import UNet
 
 Keep = tuple[slice, slice]
+_STRIP_PX = 64
 EVERYTHING: Keep = (slice(None), slice(None))
 _NETWORK_FAULTS = (
     RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError, AssertionError,
@@ -50,7 +53,8 @@ class TileResult:
         They sum to one at each pixel.
     novelty : (Y / stride, X / stride) float32
         How unlike the training data each position of the deepest plane is; 1 is the median of
-        held-out phantom tissue.  None from a model that cannot tell.
+        held-out phantom tissue.  Of the squares, one stride wide, that hold the pixels kept.  None
+        from a model that cannot tell.
     """
 
     probabilities: NDArray[np.float32]
@@ -106,8 +110,8 @@ class Segmenter:
         rgb : (Y, X, 3) uint8
             Tile at the card's mpp; Y and X are multiples of its stride.
         keep
-            Part whose probabilities are wanted: the last step is done for no other, which for a
-            tile of 1024 px is half of it.
+            Part whose probabilities are wanted; a built-in network leaves out what these do not
+            need, which for a tile of 1024 px is almost half of its decoder.
 
         Returns
         -------
@@ -117,13 +121,14 @@ class Segmenter:
         Raises
         ------
         ModelMismatchError
-            If any logit of the tile is NaN, or infinite such that there is no probability; the
+            If any logit of what is kept is NaN, or infinite such that there is no probability; the
             whole tile is refused, for a label could not be told from a fault.
         """
-        logits, scores = self._run(self.normalised(rgb))
-        # Divided by the temperature, which changes no order among classes.
-        kept = logits[(0, slice(None), *keep)].float() / self.card.temperature
-        probabilities = kept.softmax(dim=0).cpu()
+        rows, columns = (range(edge)[part] for edge, part in zip(rgb.shape[:2], keep, strict=True))
+        kept = Box(rows.start, columns.start, rows.stop, columns.stop)
+        squares = kept.coarsened(self.card.stride_px).refined(self.card.stride_px)
+        logits, scores = self._run(self.normalised(rgb), keep=squares)
+        probabilities = self._probabilities(cut(logits, kept.within(squares))[0])
         # Each lies in [0, 1] or is NaN, so that their sum tells (0.1 ms for 512 × 512 px).
         if not probabilities.sum().isfinite():
             raise ModelMismatchError(
@@ -131,7 +136,7 @@ class Segmenter:
                 f"{rgb.shape[0]} × {rgb.shape[1]} px; check its weights and 'normalisation'"
             )
         return TileResult(
-            probabilities.numpy(), None if scores is None else scores[0].float().cpu().numpy()
+            probabilities.cpu().numpy(), None if scores is None else scores[0].float().cpu().numpy()
         )
 
     def normalised(self, rgb: NDArray[np.uint8]) -> Tensor:
@@ -142,14 +147,31 @@ class Segmenter:
         tile = torch.from_numpy(np.ascontiguousarray(rgb)).to(self.device)[None]
         return tile.to(torch.float32).mul_(self._scale).add_(self._offset).permute(0, 3, 1, 2)
 
-    def _run(self, normal: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits, and scores if the network gives any."""
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated, (C, Y, X) float32; by strips, which stay in the cache."""
+        probabilities = torch.empty(logits.shape, dtype=torch.float32, device=logits.device)
+        for top in range(0, logits.shape[1], _STRIP_PX):
+            strip = slice(top, top + _STRIP_PX)
+            # Divided by the temperature, which changes no order among classes.
+            scaled = logits[:, strip].float() / self.card.temperature
+            probabilities[:, strip] = scaled.softmax(dim=0)
+        return probabilities
+
+    def _run(self, normal: Tensor, *, keep: Box) -> tuple[Tensor, Tensor | None]:
+        """Logits, and scores if the network gives any, of the pixels in ``keep``."""
         half = self.precision == "bfloat16" and self.runtime == "torch"
         if half and self.device.type == "cpu":
             normal = normal.to(torch.bfloat16)
         with torch.autocast("cuda", torch.bfloat16, enabled=half and self.device.type == "cuda"):
+            if isinstance(self._network, ScoredNetwork):
+                return self._network(normal, keep=keep)  # type: ignore[no-any-return]
+            if isinstance(self._network, PixelNetwork):
+                return self._network.with_deepest(normal, keep=keep)[0], None
             answer = self._network(normal)
-        return answer if isinstance(answer, tuple) else (answer, None)
+        logits, scores = answer if isinstance(answer, tuple) else (answer, None)
+        if scores is not None:
+            scores = cut(scores[None], keep.coarsened(normal.shape[-1] // scores.shape[-1]))[0]
+        return cut(logits, keep), scores
 
 
 def load_segmenter(
@@ -195,7 +217,7 @@ def load_float32(card: ModelCard) -> nn.Module:
     ModelMismatchError
         If card and weights do not agree.
     """
-    return prepare_network(_network(card), precision="float32", device="cpu")
+    return prepare_network(_network(card), precision="float32", device="cpu", handed_over=True)
 
 
 def settle_precision(wish: str, *, card: ModelCard, device: str, runtime: str = "torch") -> str:

@@ -11,12 +11,17 @@ keep what it has:
    a block above 64 MiB, so that each would be a mapping again.
 
 What is kept is about what was needed at one time.  Elsewhere than on glibc (macOS, musl) nothing
-is done.
+of this is done.
+
+4. oneDNN remembers a thousand operations, each for planes of one size.  What it remembers lies
+   scattered over the heap, and with tiles of many sizes leaves gaps that fit nothing: memory grew
+   to twice of what was needed.  It remembers those of the last tile or two.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from functools import cache
 
@@ -24,6 +29,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1
 _NEVER = 2**31 - 1
 _LARGEST_HEAP_BLOCK = 1 << 30
 _STEP = 64 << 20
+_REMEMBERED = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+"""Read when torch is loaded; the second is that of its own layer around oneDNN."""
 
 
 @cache
@@ -35,6 +42,8 @@ def keep_memory() -> bool:
     bool
         Whether the allocator is one that can be told, and did as it was told.
     """
+    for name, count in _REMEMBERED.items():
+        os.environ.setdefault(name, count)
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

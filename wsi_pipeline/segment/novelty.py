@@ -56,7 +56,7 @@ class Novelty:
 
 
 def novelty_of_tissue(
-    scores: NDArray[np.float32], *, read: Box, write: Box, tissue: NDArray[np.bool_]
+    scores: NDArray[np.float32], *, scored: Box, write: Box, tissue: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Scores of the positions that a tile decides.
 
@@ -66,9 +66,11 @@ def novelty_of_tissue(
     Parameters
     ----------
     scores : (Y / stride, X / stride) float32
-        Of the read box.
-    read, write
-        Boxes of the tile.
+        Of the box ``scored``.
+    scored
+        What was scored, in whole strides; it contains ``write``.
+    write
+        Box that the tile decides.
     tissue : (Y, X) bool
         Tissue mask of the write box.
 
@@ -77,9 +79,9 @@ def novelty_of_tissue(
     (N,) float32
         In row-major order; empty where no position is tissue.
     """
-    stride_px = (read.bottom - read.top) // scores.shape[0]
-    rows = np.arange(scores.shape[0]) * stride_px + stride_px // 2 + read.top - write.top
-    columns = np.arange(scores.shape[1]) * stride_px + stride_px // 2 + read.left - write.left
+    stride_px = (scored.bottom - scored.top) // scores.shape[0]
+    rows = np.arange(scores.shape[0]) * stride_px + stride_px // 2 + scored.top - write.top
+    columns = np.arange(scores.shape[1]) * stride_px + stride_px // 2 + scored.left - write.left
     kept_rows = (rows >= 0) & (rows < tissue.shape[0])
     kept_columns = (columns >= 0) & (columns < tissue.shape[1])
     chosen: NDArray[np.float32] = scores[np.ix_(kept_rows, kept_columns)][

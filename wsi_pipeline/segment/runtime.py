@@ -15,7 +15,6 @@ would depend on their number.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -30,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wsi_pipeline.cores import available_cores
 from wsi_pipeline.errors import ModelMismatchError
 from wsi_pipeline.segment.card import NETWORKS, ModelCard
 from wsi_pipeline.segment.network import PixelNetwork
@@ -153,7 +153,7 @@ def compile_network(
     try:
         content = path.read_bytes() if path else to_onnx(network)
         if runtime == "openvino":
-            run = _openvino(content, half=precision == "bfloat16", streams=_cores())
+            run = _openvino(content, half=precision == "bfloat16", streams=available_cores())
         else:
             run = _onnxruntime(content)
     except ModelMismatchError:
@@ -247,8 +247,3 @@ def _onnxruntime(content: bytes) -> Runner:
         return planes
 
     return run
-
-
-def _cores() -> int:
-    """Cores of this process: no more tiles are computed at a time."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

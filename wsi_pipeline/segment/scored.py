@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from wsi_pipeline.errors import ModelMismatchError
+from wsi_pipeline.geometry import Box
 from wsi_pipeline.segment.network import PixelNetwork
 
 
@@ -62,9 +63,9 @@ class ScoredNetwork(nn.Module):
         self.register_buffer("mean", mean.view(1, channels, 1, 1))
         self.register_buffer("whitening", whitening.view(channels, channels, 1, 1))
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and scores."""
-        logits, deepest = self.network.with_deepest(rgb)
+    def forward(self, rgb: Tensor, *, keep: Box | None = None) -> tuple[Tensor, Tensor]:
+        """Logits and scores, of the pixels in ``keep``."""
+        logits, deepest = self.network.with_deepest(rgb, keep=keep)
         return logits, self.score(deepest)
 
     def score(self, deepest: Tensor) -> Tensor:

@@ -11,24 +11,11 @@ doi:10.1109/CVPR.2016.207 (folding pixels into channels).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from wsi_pipeline.geometry import Box
+from wsi_pipeline.segment.decoder import DoubleConv, cut, decode
 from wsi_pipeline.segment.network import PixelNetwork
-
-
-class DoubleConv(nn.Sequential):
-    """Two 3 × 3 convolutions, each followed by batch normalisation and ReLU."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        layers: list[nn.Module] = []
-        for source in (channels_in, channels_out):
-            layers += [
-                nn.Conv2d(source, channels_out, 3, padding=1, bias=False),
-                nn.BatchNorm2d(channels_out),
-                nn.ReLU(inplace=True),
-            ]
-        super().__init__(*layers)
 
 
 class UNet(PixelNetwork):
@@ -62,12 +49,12 @@ class UNet(PixelNetwork):
             DoubleConv(deep + skip, skip)
             for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
+        self.small_channels = widths[:0:-1]
         self.depth, self.fold = depth, fold
         self.folded = nn.PixelUnshuffle(fold) if fold > 1 else nn.Identity()
         self.unfolded = nn.PixelShuffle(fold) if fold > 1 else nn.Identity()
         self.deepest_channels = widths[-1]
         self.pool = nn.MaxPool2d(2)
-        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
         self.head = nn.Conv2d(widths[0], classes * fold**2, 1)
 
     @property
@@ -80,7 +67,7 @@ class UNet(PixelNetwork):
         """Pixels of context on each side that decide an output pixel."""
         return receptive_halo_px(self.depth, fold=self.fold)
 
-    def with_deepest(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    def with_deepest(self, rgb: Tensor, *, keep: Box | None = None) -> tuple[Tensor, Tensor]:
         """Logits of normalised RGB, and the deepest plane on the way (one position per stride)."""
         skips: list[Tensor] = []
         plane = self.down[0](self.folded(rgb))
@@ -88,10 +75,10 @@ class UNet(PixelNetwork):
             skips.append(plane)
             plane = block(self.pool(plane))
         deepest = plane
-        for block in self.up:
-            plane = block(torch.cat((self.enlarge(plane), skips.pop()), dim=1))
+        fine = None if keep is None else keep.coarsened(self.fold)
+        plane = decode(self.up, deepest, skips[::-1], keep=fine)[-1]
         logits: Tensor = self.unfolded(self.head(plane))
-        return logits, deepest
+        return logits, deepest if keep is None else cut(deepest, keep.coarsened(self.stride_px))
 
 
 def receptive_halo_px(depth: int, *, fold: int = 1) -> int:

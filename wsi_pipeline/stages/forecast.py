@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from wsi_pipeline.config import Config
+from wsi_pipeline.cores import available_cores
 from wsi_pipeline.segment import Segmenter, limit_threads, load_segmenter
 from wsi_pipeline.slide.resample import choose_level
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.resources import find_model, model_card
-from wsi_pipeline.stages.segment import available_cores
 from wsi_pipeline.stages.tile import plan_slide, read_tissue_plane
 from wsi_pipeline.tiling import TilePlan
 from wsi_pipeline.tissue import find_tissue

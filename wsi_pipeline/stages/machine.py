@@ -80,8 +80,7 @@ def _processor(flags: frozenset[str]) -> Finding:
     import torch  # noqa: PLC0415
 
     fast = [name for name in _BFLOAT16 if name in flags]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    detail = f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}"
+    detail = f"{available_cores()} cores, {torch.backends.cpu.get_cpu_capability()}"
     if fast:
         return Finding("processor", "ok", f"{detail}, bfloat16 by {', '.join(fast)}")
     remedy = "a processor with AVX512-BF16 or AMX segments twice as fast; results are as good"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wsi_pipeline.blockwise import Progress, cover_plane
 from wsi_pipeline.classes import BACKGROUND, CLASS_NAMES, TUMOUR
 from wsi_pipeline.config import Config
+from wsi_pipeline.cores import available_cores
 from wsi_pipeline.errors import ConfigError, MeasurementError
 from wsi_pipeline.geometry import Box, Grid
 from wsi_pipeline.nuclei import (
@@ -36,7 +37,7 @@ from wsi_pipeline.nuclei import (
 )
 from wsi_pipeline.stages.artefacts import provenance, remove, used_settings, whole
 from wsi_pipeline.stages.inspect import SlideRecord
-from wsi_pipeline.stages.segment import available_cores, open_cached
+from wsi_pipeline.stages.segment import open_cached
 from wsi_pipeline.store import LABELS, Segmentation, write_points
 from wsi_pipeline.tiling import Tile, TilePlan, TileShape, plan_tiles, plan_whole
 

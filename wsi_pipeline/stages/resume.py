@@ -32,7 +32,7 @@ from wsi_pipeline.stages.tile import TiledSlide
 from wsi_pipeline.store import Segmentation, check_confined, checksum, sync_file
 from wsi_pipeline.tiling import Cell, Tile, TilePlan
 
-_LIBRARIES = ("numpy", "openslide-bin", "tifffile", "imagecodecs", "torch", "zarr", "numcodecs")
+_LIBRARIES = ("numpy", "openslide-bin", "tifffile", "imagecodecs", "torch", "zarr", "zarrs")
 """What decides bytes besides this package: decoding, inference, compression."""
 
 

@@ -8,7 +8,6 @@ what is done, so that a run that was stopped goes on where it was (`resume`).
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from wsi_pipeline.blockwise import LOCAL, Progress, cover_plane
 from wsi_pipeline.config import Config, SegmentSettings
+from wsi_pipeline.cores import available_cores
 from wsi_pipeline.errors import ModelMismatchError, TilePlanError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.labels import label_map, quantise, tissue_within
@@ -133,7 +133,9 @@ class SegmentTile:
         files = settle_tile(store, tile.write)
         if result.novelty is None:
             return TileNote(files, np.empty(0, np.float32))
-        novelty = novelty_of_tissue(result.novelty, read=tile.read, write=tile.write, tissue=tissue)
+        stride_px = segmenter.card.stride_px
+        scored = tile.write.coarsened(stride_px).refined(stride_px)
+        novelty = novelty_of_tissue(result.novelty, scored=scored, write=tile.write, tissue=tissue)
         return TileNote(files, novelty)
 
 
@@ -277,11 +279,6 @@ def check_plan(plan: TilePlan, card: ModelCard) -> None:
             f"the tile plan does not fit model '{card.id}' ({'; '.join(faults)}); run "
             f"'wsi-pipeline tile' with this model"
         )
-
-
-def available_cores() -> int:
-    """Cores this process may use, which on a cluster is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_cached(record: SlideRecord) -> Slide:

@@ -29,6 +29,7 @@ from zarr.codecs import BloscCodec
 
 from wsi_pipeline.errors import StoreError
 from wsi_pipeline.geometry import Box, Grid
+from wsi_pipeline.store.codecs import fast_codecs
 from wsi_pipeline.store.metadata import (
     IMAGE,
     LABELS,
@@ -59,7 +60,7 @@ class StoreLayout:
 
     shard_px: int
     chunk_px: int
-    compression: int = 3
+    compression: int = 1
 
 
 def create_segmentation(
@@ -129,7 +130,8 @@ class Segmentation:
 
     def array(self, plane: str, level: int = 0) -> zarr.Array[Any]:
         """Array of one multiscale (`IMAGE`, `LABELS` or `PROBABILITIES`) at one level."""
-        node = self._root[f"{plane}/{level}".strip("/")]
+        with fast_codecs():
+            node = self._root[f"{plane}/{level}".strip("/")]
         if not isinstance(node, zarr.Array):
             raise StoreError(f"{self.path} has no level {level} of '{plane or 'image'}'")
         return node
