@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from wsi_pipeline.cores import available_cores
+
 Status = Literal["ok", "warn", "fail"]
 _MIN_FREE_GIB, _GOOD_FREE_GIB = 1.0, 10.0
 """Room below which no slide, and above which an evening's table, can be written; a slide of 1 cm²
