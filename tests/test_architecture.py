@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "wsi_pipeline"
-FOUNDATION = {"geometry", "errors", "values", "classes", "config"}
+FOUNDATION = {"geometry", "errors", "values", "classes", "config", "cores"}
 ALLOWED_LIBRARIES = {
     **{name: set() for name in FOUNDATION},
     "slide": {"openslide", "tiffslide", "tifffile", "PIL"},

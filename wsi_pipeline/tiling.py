@@ -24,6 +24,10 @@ from numpy.typing import NDArray
 from wsi_pipeline.errors import TilePlanError
 from wsi_pipeline.geometry import Box, Grid
 
+_STEPS = 4
+"""Write boxes are quarters of a square or multiples of them.  A library of convolutions prepares
+itself for each size of tile anew, which takes as long as a third of a small tile, and its memory
+grows with every size; what more is computed, a seventh, costs as much as is saved on one slide."""
 Cell = tuple[int, int]
 """Row and column of a square in the lattice."""
 
@@ -175,8 +179,8 @@ def plan_tiles(
     Returns
     -------
     TilePlan
-        Tiles in row-major order, each of which decides the bounding box of its tissue; empty if
-        there is no tissue.
+        Tiles in row-major order, each of which decides the bounding box of its tissue, its edges
+        rounded up to quarters of the square; empty if there is no tissue.
 
     Raises
     ------
@@ -193,6 +197,7 @@ def plan_tiles(
         kept.append((tile.row, tile.column))
         around = _bounding(tissue[coarse.slices]).shifted(coarse.top, coarse.left)
         part = _to_the_edge(around, tissue_grid, grid) & tile.write
+        part = _in_steps(part, tile.write, step=max(1, shape.tile_px // _STEPS))
         if part.area_px and part != tile.write:
             parts[tile.row, tile.column] = part
     return TilePlan(grid, shape, tuple(kept), parts)
@@ -246,6 +251,17 @@ def _bounding(mask: NDArray[np.bool_]) -> Box:
     """Smallest box around what is true, of which there is some."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
+def _in_steps(part: Box, square: Box, *, step: int) -> Box:
+    """Grow to whole steps, as far as the square goes: to the right and down, then to the left."""
+    height, width = (
+        min(-(-edge // step) * step, most)
+        for edge, most in zip(part.shape, square.shape, strict=True)
+    )
+    top = min(part.top, square.bottom - height)
+    left = min(part.left, square.right - width)
+    return Box(top, left, top + height, left + width)
 
 
 def _to_the_edge(box: Box, coarse: Grid, fine: Grid) -> Box:

@@ -15,7 +15,8 @@ of this is done.
 
 4. oneDNN remembers a thousand operations, each for planes of one size.  What it remembers lies
    scattered over the heap, and with tiles of many sizes leaves gaps that fit nothing: memory grew
-   to twice of what was needed.  It remembers those of the last tile or two.
+   to twice of what was needed.  It remembers those of two or three sizes of tile (each takes
+   about a hundred; with fewer than that remembered, all are prepared anew for every tile).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1
 _NEVER = 2**31 - 1
 _LARGEST_HEAP_BLOCK = 1 << 30
 _STEP = 64 << 20
-_REMEMBERED = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+_REMEMBERED = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}
 """Read when torch is loaded; the second is that of its own layer around oneDNN."""
 
 

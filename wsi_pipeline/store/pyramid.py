@@ -42,7 +42,11 @@ class PyramidTile:
 
 
 def plan_pyramid_level(path: Path, level: int) -> Iterator[PyramidTile]:
-    """Shards of one level of all three multiscales; levels must be made in order."""
+    """Shards of one level of all three multiscales; levels must be made in order.
+
+    Those of which nothing is stored on the level below are glass, and left out: they would hold
+    what is read there anyway.
+    """
     segmentation = Segmentation(path)
     for plane in (IMAGE, LABELS, PROBABILITIES):
         array = segmentation.array(plane, level)
@@ -51,7 +55,8 @@ def plan_pyramid_level(path: Path, level: int) -> Iterator[PyramidTile]:
         for top in range(0, rows, edge):
             for left in range(0, columns, edge):
                 box = Box(top, left, top + edge, left + edge) & Box.of_shape((rows, columns))
-                yield PyramidTile(path, plane, level, box)
+                if segmentation.has_stored(plane, level - 1, box.refined(2)):
+                    yield PyramidTile(path, plane, level, box)
 
 
 def write_pyramid_tile(tile: PyramidTile) -> None:
@@ -59,8 +64,7 @@ def write_pyramid_tile(tile: PyramidTile) -> None:
     segmentation = Segmentation(tile.path, mode="r+")
     box = tile.write
     below = segmentation.array(tile.plane, tile.level - 1)
-    source = Box(2 * box.top, 2 * box.left, 2 * box.bottom, 2 * box.right)
-    fine = np.asarray(below[(..., *source.slices)], np.uint8)
+    fine = np.asarray(below[(..., *box.refined(2).slices)], np.uint8)
     even = np.pad(
         fine, [(0, 0)] * (fine.ndim - 2) + [(0, n % 2) for n in fine.shape[-2:]], mode="edge"
     )

@@ -17,7 +17,7 @@ OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,13 +186,23 @@ class Segmentation:
 
     def tile_files(self, box: Box) -> tuple[Path, ...]:
         """Files that `write_tile` writes for a box, one a plane; one that is all glass has none."""
-        files = []
-        for plane in PLANES:
-            array = self.array(plane.path)
-            edge_px = (array.shards or array.chunks)[-1]
-            place = (*([0] * (array.ndim - 2)), box.top // edge_px, box.left // edge_px)
-            files.append(self.path / plane.path / "0" / array.metadata.encode_chunk_key(place))
-        return tuple(files)
+        return tuple(next(self._files(plane.path, 0, box)) for plane in PLANES)
+
+    def has_stored(self, plane: str, level: int, box: Box) -> bool:
+        """Whether a file holds anything of a box of one level; where none does it is all glass."""
+        return any(file.exists() for file in self._files(plane, level, box))
+
+    def _files(self, plane: str, level: int, box: Box) -> Iterator[Path]:
+        """Files of the shards that a box touches, there or not, the top-left one first."""
+        array = self.array(plane, level)
+        edge_px = (array.shards or array.chunks)[-1]
+        rows, columns = array.shape[-2:]
+        shards = (box & Box(0, 0, rows, columns)).coarsened(edge_px)
+        for row in range(shards.top, shards.bottom):
+            for column in range(shards.left, shards.right):
+                place = (*([0] * (array.ndim - 2)), row, column)
+                key = array.metadata.encode_chunk_key(place)
+                yield self.path / plane / str(level) / key
 
 
 def _create_array(
