@@ -11,8 +11,8 @@ write     storing image, probabilities and labels of all tiles, and their pyrami
 engine    all of it: what `wsi-pipeline segment` does after start-up
 
 and one line of JSON comes out: seconds of wall clock and of processor time, page faults, pixels.
-``--plain`` takes the network as it was trained (batch normalisation apart, NCHW) and an allocator
-that was told nothing; ``--squares`` the tiles that are not trimmed to their tissue.
+``--plain`` takes the network as it was trained (NCHW, nothing folded, the whole read box decoded);
+``--squares`` the tiles that are not trimmed to their tissue.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from wsi_pipeline.blockwise import cover_plane
 from wsi_pipeline.config import Config, parse_config
-from wsi_pipeline.segment import keep_memory, load_segmenter, read_card
+from wsi_pipeline.segment import load_segmenter, read_card
 from wsi_pipeline.segment.loading import load_trainable
 from wsi_pipeline.stages.inspect import read_record
 from wsi_pipeline.stages.resources import find_model
@@ -115,8 +115,6 @@ def read(job: Job, tile: Tile) -> np.ndarray:
 
 def forward(job: Job) -> dict[str, float]:
     run = plain_network(job) if job.plain else ready_network(job)
-    if not job.plain:
-        keep_memory()
     inputs = [(read(job, tile), tile) for tile in job.plan]
     run(inputs[0])
     return timed(lambda: in_threads(run, inputs, workers=job.workers))
@@ -213,10 +211,9 @@ def most_memory_mib() -> float:
 def measure(part: str, job: Job) -> dict[str, float]:
     plan = job.plan
     found = {"forward": forward, "decode": decode, "write": write, "engine": engine}[part](job)
-    peak_mb = most_memory_mib()
     return {
         **found,
-        "peak_mb": peak_mb,
+        "peak_mib": most_memory_mib(),
         "tiles": len(plan),
         "mm2": plan.needed_px * plan.grid.pixel_area_um2 / 1e6,
         "computed_px": plan.computed_px,

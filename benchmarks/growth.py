@@ -135,7 +135,7 @@ def print_row(name: str, runs: list[dict[str, Any]]) -> None:
     print(
         f"{name:14}{row['tiles']:8.0f}{tissue:10.1f}{row['computed_px'] / row['needed_px']:10.2f}"
         f"{row['wall_s']:9.2f}{row['cpu_s']:9.2f}{row['cpu_s'] / tissue:9.3f}"
-        f"{row['cpu_s'] / row['computed_px'] * 1e6:9.3f}{row['peak_mb']:8.0f}",
+        f"{row['cpu_s'] / row['computed_px'] * 1e6:9.3f}{row['peak_mib']:8.0f}",
         flush=True,
     )
 

@@ -157,7 +157,7 @@ def print_table(found: dict[str, list[dict[str, Any]]], *, workers: int) -> None
     }
     print(
         f"{'':36}{'wall s':>8}{'cpu s':>8}{'tiles/s':>9}{'mm²/s':>8}{'faults':>10}"
-        f"{'MB':>7}{'wall/floor':>12}{'cpu/floor':>11}"
+        f"{'MiB':>7}{'wall/floor':>12}{'cpu/floor':>11}"
     )
     for name, row in middle.items():
         precision = "float32" if "float32" in name else "bfloat16"
@@ -165,7 +165,7 @@ def print_table(found: dict[str, list[dict[str, Any]]], *, workers: int) -> None
         wall, cpu = (max(middle[kind][key] for kind in kinds) for key in ("wall_s", "cpu_s"))
         print(
             f"{name:36}{row['wall_s']:8.2f}{row['cpu_s']:8.2f}{row['tiles'] / row['wall_s']:9.2f}"
-            f"{row['mm2'] / row['wall_s']:8.2f}{row['faults']:10.0f}{row['peak_mb']:7.0f}"
+            f"{row['mm2'] / row['wall_s']:8.2f}{row['faults']:10.0f}{row['peak_mib']:7.0f}"
             f"{row['wall_s'] / wall:12.2f}{row['cpu_s'] / cpu:11.2f}"
         )
     own, squares = middle["engine bfloat16"], middle["engine bfloat16, whole squares"]

@@ -69,9 +69,16 @@ def test_write_boxes_hold_all_tissue_and_little_else(
     for _ in range(3):
         top, left = (data.draw(st.integers(0, count - 1)) for count in mask.shape)
         mask[top : top + data.draw(st.integers(1, 9)), left : left + 4] = True
-    plan = plan_tiles(grid, shape=TileShape(tile_px, 8, 4), tissue=mask, tissue_grid=tissue_grid)
+    step = data.draw(st.integers(1, tile_px))
+    plan = plan_tiles(
+        grid,
+        shape=TileShape(tile_px, 8, 4),
+        tissue=mask,
+        tissue_grid=tissue_grid,
+        step_px=step,
+    )
     count = np.zeros(grid.shape, np.int32)
-    step, coarser = max(1, tile_px // 4), tissue_grid.mpp / mpp
+    coarser = tissue_grid.mpp / mpp
     for tile, square in zip(plan, plan.squares, strict=True):
         assert tile.write & square.write == tile.write
         count[tile.write.slices] += 1
@@ -79,7 +86,7 @@ def test_write_boxes_hold_all_tissue_and_little_else(
         for axis, edge in enumerate(tile.write.shape):
             assert edge % step == 0 or edge == square.write.shape[axis]
             places = np.flatnonzero(mask[box.slices].any(axis=1 - axis))
-            assert edge < (places[-1] - places[0] + 3) * coarser + step
+            assert edge < (places[-1] - places[0] + 3) * coarser + step + 4  # the stride
     assert count.max() == 1
     tissue = mask[
         np.ix_(
@@ -96,7 +103,11 @@ def test_a_strip_of_tissue_costs_little_more_than_itself() -> None:
     mask = np.zeros((128, 128), bool)
     mask[:, 60:64] = True
     grid, tissue_grid = Grid((512, 512), 2.0), Grid((128, 128), 8.0)
-    plan = plan_tiles(grid, shape=TileShape(256, 16, 16), tissue=mask, tissue_grid=tissue_grid)
+    shape = TileShape(256, 16, 16)
+    plan = plan_tiles(grid, shape=shape, tissue=mask, tissue_grid=tissue_grid)
+    assert [tile.write for tile in plan] == [Box(0, 240, 256, 256), Box(256, 240, 512, 256)]
+    assert plan.computed_px == 2 * 288 * 48
+    plan = plan_tiles(grid, shape=shape, tissue=mask, tissue_grid=tissue_grid, step_px=64)
     assert [tile.write for tile in plan] == [Box(0, 192, 256, 256), Box(256, 192, 512, 256)]
     assert plan.computed_px == 2 * 288 * 96
     assert plan.squares.computed_px == 2 * 288 * 288

@@ -44,7 +44,7 @@ def label_map(probabilities: NDArray[np.uint8], *, tissue: NDArray[np.bool_]) ->
         Index of the class.
     """
     # A probability and, below it, how early its class comes are one number, so that the largest of
-    # these tells the class: fifteen times as fast as `argmax` over the first axis.
+    # these tells the class: five to ten times as fast as `argmax` over the first axis.
     last = len(probabilities) - 1
     best = np.zeros(tissue.shape, np.uint16)
     for number, plane in enumerate(probabilities):

@@ -24,10 +24,6 @@ from numpy.typing import NDArray
 from wsi_pipeline.errors import TilePlanError
 from wsi_pipeline.geometry import Box, Grid
 
-_STEPS = 4
-"""Write boxes are quarters of a square or multiples of them.  A library of convolutions prepares
-itself for each size of tile anew, which takes as long as a third of a small tile, and its memory
-grows with every size; what more is computed, a seventh, costs as much as is saved on one slide."""
 Cell = tuple[int, int]
 """Row and column of a square in the lattice."""
 
@@ -159,6 +155,7 @@ def plan_tiles(
     tissue: NDArray[np.bool_],
     tissue_grid: Grid,
     min_tissue_fraction: float = 0.0,
+    step_px: int = 1,
 ) -> TilePlan:
     """Cover the tissue of a plane with tiles.
 
@@ -175,12 +172,15 @@ def plan_tiles(
     min_tissue_fraction
         Squares with a smaller share of tissue are left out; at 0 a single tissue pixel
         anywhere under the square keeps it.
+    step_px
+        Edges of write boxes are multiples of this, as far as the square and the plane go, and their
+        read boxes of few different sizes.
 
     Returns
     -------
     TilePlan
-        Tiles in row-major order, each of which decides the bounding box of its tissue, its edges
-        rounded up to quarters of the square; empty if there is no tissue.
+        Tiles in row-major order, each of which decides the bounding box of its tissue, in whole
+        steps; empty if there is no tissue.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def plan_tiles(
         kept.append((tile.row, tile.column))
         around = _bounding(tissue[coarse.slices]).shifted(coarse.top, coarse.left)
         part = _to_the_edge(around, tissue_grid, grid) & tile.write
-        part = _in_steps(part, tile.write, step=max(1, shape.tile_px // _STEPS))
+        part = _in_steps(part, tile.write, step_px=step_px, stride_px=shape.stride_px)
         if part.area_px and part != tile.write:
             parts[tile.row, tile.column] = part
     return TilePlan(grid, shape, tuple(kept), parts)
@@ -253,15 +253,26 @@ def _bounding(mask: NDArray[np.bool_]) -> Box:
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def _in_steps(part: Box, square: Box, *, step: int) -> Box:
-    """Grow to whole steps, as far as the square goes: to the right and down, then to the left."""
-    height, width = (
-        min(-(-edge // step) * step, most)
-        for edge, most in zip(part.shape, square.shape, strict=True)
+def _in_steps(part: Box, square: Box, *, step_px: int, stride_px: int) -> Box:
+    """Grow to whole steps from a multiple of the stride, as far as the square goes."""
+    if step_px == 1 or not part.area_px:
+        return part
+    rows, columns = (
+        _stretch(range(*ends), range(*limits), step_px=step_px, stride_px=stride_px)
+        for ends, limits in (
+            ((part.top, part.bottom), (square.top, square.bottom)),
+            ((part.left, part.right), (square.left, square.right)),
+        )
     )
-    top = min(part.top, square.bottom - height)
-    left = min(part.left, square.right - width)
-    return Box(top, left, top + height, left + width)
+    return Box(rows.start, columns.start, rows.stop, columns.stop)
+
+
+def _stretch(part: range, square: range, *, step_px: int, stride_px: int) -> range:
+    """Along one axis."""
+    start = max(square.start, part.start // stride_px * stride_px)
+    length = min(-(-(part.stop - start) // step_px) * step_px, len(square))
+    start = min(start, square.stop - length)
+    return range(start, start + length)
 
 
 def _to_the_edge(box: Box, coarse: Grid, fine: Grid) -> Box:

@@ -198,12 +198,13 @@ def test_a_network_without_its_weights_is_refused(builtin: Path, tmp_path: Path)
         load_segmenter(folder, device="cpu")
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["head.bias", "down.0.0.weight"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, name: str) -> None:
     weights = random_unet().state_dict()
-    weights["head.bias"][3] = torch.nan
+    weights[name].view(-1)[3] = torch.nan
     save_file(weights, tmp_path / "w.safetensors")
     write_model(tmp_path, loader="builtin", file="w.safetensors", architecture=UNET)
-    with pytest.raises(ModelMismatchError, match="no finite probabilities"):
+    with pytest.raises(ModelMismatchError, match="not finite"):
         load_segmenter(tmp_path, device="cpu")
 
 
@@ -229,6 +230,7 @@ def zeros(rgb: torch.Tensor) -> torch.Tensor:
         (lambda rgb: zeros(rgb) + torch.inf, "no finite probabilities"),
         (lambda rgb: zeros(rgb)[:, :3], "one logit per class"),
         (lambda rgb: zeros(rgb)[..., ::2], "one logit per class"),
+        (lambda rgb: zeros(rgb).repeat(1, 1, 2, 2), "one logit per class"),
         (lambda rgb: {"logits": zeros(rgb)}, "does not run on a tile of 64 × 64 px"),
         (lambda rgb: rgb @ torch.zeros(3, 3), "does not run on a tile of 64 × 64 px"),
     ],

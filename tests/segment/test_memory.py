@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from wsi_pipeline.segment import keep_memory
+from wsi_pipeline.segment.memory import _tell_allocator
 
 # A thread of a fresh process uses the same blocks again and again, as layers do.
 COUNT_FAULTS = """
@@ -52,4 +52,4 @@ def test_pages_are_kept_also_for_threads() -> None:
 
 def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
-    assert keep_memory.__wrapped__() is False
+    assert _tell_allocator.__wrapped__() is False

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import resource
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +31,7 @@ from wsi_pipeline.store import (
     write_arrays,
     write_pyramid_tile,
 )
+from wsi_pipeline.store.codecs import disk_faults
 
 GRID = Grid((700, 530), 2.0)
 LAYOUT = StoreLayout(shard_px=256, chunk_px=128)
@@ -113,6 +116,77 @@ def test_the_pyramid_halves_each_level(stored: Path, level: int) -> None:
     grid = store.level_grid(level)
     assert grid.mpp == 2.0 * 2**level
     assert grid.shape == store.read_labels(level).shape
+
+
+def test_glass_has_no_files_on_any_level(tmp_path: Path) -> None:
+    path, grid = tmp_path / "s.ome.zarr", Grid((1024, 1024), 2.0)
+    create_segmentation(path, grid=grid, layout=StoreLayout(128, 64), attributes={})
+    box = Box(256, 128, 384, 256)
+    Segmentation(path, mode="r+").write_tile(
+        box,
+        rgb=np.full((128, 128, 3), 90, np.uint8),
+        probabilities=np.full((8, 128, 128), 32, np.uint8),
+        labels=np.full((128, 128), 2, np.uint8),
+    )
+    for level in (1, 2):
+        tiles = list(plan_pyramid_level(path, level))
+        assert len(tiles) == 3  # one shard of each multiscale, of 16 and of 4
+        for tile in tiles:
+            write_pyramid_tile(tile)
+    store = Segmentation(path)
+    assert (store.read_labels(2)[64:96, 32:64] == 2).all()
+    assert store.read_labels(2).sum() == 2 * 32 * 32
+    assert (store.read_image(2)[:32] == 255).all()
+
+
+def test_a_full_disk_is_the_systems_own_error(stored: Path) -> None:
+    torn = stored / "probabilities" / "0" / "torn"
+    torn.write_bytes(b"half")
+    with (
+        pytest.raises(OSError, match="No space left") as raised,
+        disk_faults([torn]),
+    ):
+        raise RuntimeError("io error: No space left on device (os error 28)")
+    assert raised.value.errno == errno.ENOSPC
+    assert not torn.exists()
+    with pytest.raises(RuntimeError, match="something else"), disk_faults([torn]):
+        raise RuntimeError("something else")
+
+
+def test_a_write_that_fails_leaves_no_half_shard(stored: Path) -> None:
+    """As zarrs tells of it, and as a disk quota ends a write: the file may not grow further."""
+    store, box = Segmentation(stored, mode="r+"), Box(0, 0, 64, 64)
+    values = np.random.default_rng(0).integers(0, 9, (64, 64), dtype=np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            store.write(LABELS, 0, box, values)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.errno == errno.EFBIG
+    assert not any(file.exists() for file in store.tile_files(box) if "labels" in file.parts)
+    store.write(LABELS, 0, box, values)
+    np.testing.assert_array_equal(store.read_labels()[box.slices], values)
+
+
+def test_bytes_do_not_depend_on_the_settings_of_zarr(tmp_path: Path) -> None:
+    rng, grid, files = np.random.default_rng(0), Grid((256, 256), 2.0), []
+    rgb = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    probabilities = rng.integers(0, 256, (8, 256, 256), dtype=np.uint8)
+    before = zarr.config.get("threading.max_workers"), zarr.config.get("codec_pipeline.path")
+    for threads in (None, 1, 4):
+        path = tmp_path / f"{threads}.ome.zarr"
+        with zarr.config.set({"threading.max_workers": threads}):
+            create_segmentation(path, grid=grid, layout=StoreLayout(256, 32), attributes={})
+            store = Segmentation(path, mode="r+")
+            store.write_tile(
+                grid.box, rgb=rgb, probabilities=probabilities, labels=probabilities[0]
+            )
+        files.append([file.read_bytes() for file in store.tile_files(grid.box)])
+    assert files[0] == files[1] == files[2]
+    now = zarr.config.get("threading.max_workers"), zarr.config.get("codec_pipeline.path")
+    assert now == before
 
 
 def test_halving_an_image_is_the_rounded_mean() -> None:

@@ -63,11 +63,13 @@ def decode(
         Of each plane the part below ``keep``.
     """
     if keep is None:
-        planes = []
+        planes = [] if len(skips) else [deepest]
         for block, skip in zip(blocks, skips, strict=True):
             deepest = _joined(block, deepest, skip)
             planes.append(deepest)
         return planes
+    if not skips:
+        return [cut(deepest, keep)]
     steps = _steps(keep, skips)
     plane, planes = cut(deepest, steps[0].small), []
     for number, (block, skip, step) in enumerate(zip(blocks, skips, steps, strict=True)):

@@ -120,13 +120,20 @@ class FusedConv(nn.Module):
         return fused
 
 
-def fuse_activations(network: nn.Module) -> None:
+def fuse_activations(network: nn.Module, *, half: bool) -> None:
     """Join each ReLU or ReLU6 to the convolution before it, in place, where torch can.
 
-    The operation is the one that torch's own compiler uses on processors.
+    The operation is the one that torch's own compiler uses on processors.  It takes NaN for the
+    lower limit.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on a processor, its weights finite.
+    half
+        Whether it computes in bfloat16, which the operation needs instructions for.
     """
-    is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not (is_there and hasattr(torch.ops.mkldnn, _FUSED)):
+    if not _can_fuse(half=half):
         return
     for block in list(network.modules()):
         if not isinstance(block, nn.Sequential):
@@ -140,7 +147,14 @@ def fuse_activations(network: nn.Module) -> None:
                 block.register_module(following, nn.Identity())
 
 
-_FUSED = "_convolution_pointwise"
+def _can_fuse(*, half: bool) -> bool:
+    is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    operations = torch.ops.mkldnn
+    return (
+        is_there
+        and hasattr(operations, "_convolution_pointwise")
+        and not (half and not operations._is_mkldnn_bf16_supported())
+    )
 
 
 def _acts(layer: nn.Module) -> bool:

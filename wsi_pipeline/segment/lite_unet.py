@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from wsi_pipeline.geometry import Box
 from wsi_pipeline.segment.decoder import DoubleConv, decode
 from wsi_pipeline.segment.network import PixelNetwork
+from wsi_pipeline.segment.strips import Striped
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,6 @@ STAGES = (
 )
 _SKIPS = (0, 1, 2)
 """Stages whose planes the decoder sees, at strides of 2, 4 and 8 px."""
-
-
-_STRIP_BYTES = 8 << 20
-"""Of a wide plane at a time; smaller strips cost time for their common rows."""
 
 
 def _normalised(channels: int) -> nn.BatchNorm2d:
@@ -88,49 +85,6 @@ class InvertedResidual(nn.Module):
         return Striped(
             self, channels=self.channels, wide=self.wide, stride=self.stride, reach=reach
         )
-
-
-class Striped(nn.Module):
-    """Layers that work strip by strip of rows, so that their wide planes are never whole.
-
-    These are the largest of the network by far; the result is the same, bit for bit.
-
-    Parameters
-    ----------
-    layers
-        Convolutions that divide rows and columns by ``stride``.
-    channels
-        Of what they give.
-    wide
-        Of their widest plane, counted on the size of what they are given.
-    reach
-        Rows of the result, above and below, that share a row of what they are given.
-    """
-
-    def __init__(
-        self, layers: nn.Module, *, channels: int, wide: int, stride: int, reach: int
-    ) -> None:
-        super().__init__()
-        self.layers = layers
-        self.channels, self.wide, self.stride, self.reach = channels, wide, stride, reach
-
-    def forward(self, plane: Tensor) -> Tensor:
-        """What the layers give."""
-        count, _, rows, columns = (int(size) for size in plane.shape)
-        rows, stride, reach = rows // self.stride, self.stride, self.reach
-        row_bytes = plane.element_size() * self.wide * columns * stride
-        height = max(_STRIP_BYTES // row_bytes, 4 * reach)
-        if 2 * height > rows:
-            whole: Tensor = self.layers(plane)
-            return whole
-        result = plane.new_empty((count, rows, columns // stride, self.channels))
-        result = result.permute(0, 3, 1, 2)  # channels last in memory
-        for top in range(0, rows, height):
-            bottom = min(rows, top + height)
-            first, last = max(0, top - reach), min(rows, bottom + reach)
-            strip = self.layers(plane[:, :, first * stride : last * stride])
-            result[:, :, top:bottom] = strip[:, :, top - first : bottom - first]
-        return result
 
 
 class LiteEncoder(nn.Module):

@@ -35,8 +35,9 @@ from wsi_pipeline.segment.scored import ScoredNetwork, load_scored
 from wsi_pipeline.segment.unet import UNet
 
 Keep = tuple[slice, slice]
-_STRIP_PX = 64
 EVERYTHING: Keep = (slice(None), slice(None))
+_STRIP_PX = 64
+"""Rows whose probabilities are made at a time."""
 _NETWORK_FAULTS = (
     RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError, AssertionError,
 )  # fmt: skip
@@ -53,8 +54,8 @@ class TileResult:
         They sum to one at each pixel.
     novelty : (Y / stride, X / stride) float32
         How unlike the training data each position of the deepest plane is; 1 is the median of
-        held-out phantom tissue.  Of the squares, one stride wide, that hold the pixels kept.  None
-        from a model that cannot tell.
+        held-out phantom tissue.  Of the pixels kept, and those that share a stride of the card with
+        them.  None from a model that cannot tell.
     """
 
     probabilities: NDArray[np.float32]
@@ -169,6 +170,12 @@ class Segmenter:
                 return self._network.with_deepest(normal, keep=keep)[0], None
             answer = self._network(normal)
         logits, scores = answer if isinstance(answer, tuple) else (answer, None)
+        if logits.shape[2:] != normal.shape[2:]:
+            raise ModelMismatchError(
+                f"model '{self.card.id}' returns {tuple(logits.shape)} for a tile of "
+                f"{normal.shape[2]} × {normal.shape[3]} px; a model must give one logit per class "
+                "and pixel"
+            )
         if scores is not None:
             scores = cut(scores[None], keep.coarsened(normal.shape[-1] // scores.shape[-1]))[0]
         return cut(logits, keep), scores
@@ -317,12 +324,19 @@ def _builtin(card: ModelCard) -> nn.Module:
         )
     if card.weights_path is not None:
         try:
-            network.load_state_dict(load_file(card.weights_path))
+            weights = load_file(card.weights_path)
+            network.load_state_dict(weights)
         except (RuntimeError, SafetensorError) as fault:
             raise ModelMismatchError(
                 f"model '{card.id}': {card.weights_path.name} does not fit the architecture "
                 f"'{card.architecture}': {fault}"
             ) from fault
+        # An activation that is joined to its convolution takes NaN for nothing.
+        if not all(values.isfinite().all() for values in weights.values()):
+            raise ModelMismatchError(
+                f"model '{card.id}': {card.weights_path.name} holds numbers that are not finite; "
+                "train it again, or take an earlier checkpoint"
+            )
     whole = _with_novelty(card, network)
     # Module.to takes a memory format, but torch's own stubs leave that overload out.
     return whole.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -10,8 +10,8 @@ keep what it has:
 3. All threads share that heap (``M_ARENA_MAX``): the arena a thread gets of its own cannot hold
    a block above 64 MiB, so that each would be a mapping again.
 
-What is kept is about what was needed at one time.  Elsewhere than on glibc (macOS, musl) nothing
-of this is done.
+What is kept is about what was needed at one time.  Elsewhere than on glibc (macOS, musl) none of
+these is done.
 
 4. oneDNN remembers a thousand operations, each for planes of one size.  What it remembers lies
    scattered over the heap, and with tiles of many sizes leaves gaps that fit nothing: memory grew
@@ -31,20 +31,27 @@ _NEVER = 2**31 - 1
 _LARGEST_HEAP_BLOCK = 1 << 30
 _STEP = 64 << 20
 _REMEMBERED = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "256"}
-"""Read when torch is loaded; the second is that of its own layer around oneDNN."""
+"""Read when the first convolution runs; the second is that of torch's layer around oneDNN."""
 
 
-@cache
 def keep_memory() -> bool:
     """Tell the allocator of this process to keep what it frees; before its threads start.
+
+    What oneDNN shall remember is said in the environment, which children inherit.
 
     Returns
     -------
     bool
         Whether the allocator is one that can be told, and did as it was told.
     """
+    # Again each time: a fork that takes over another's environment has not got it.
     for name, count in _REMEMBERED.items():
         os.environ.setdefault(name, count)
+    return _tell_allocator()
+
+
+@cache
+def _tell_allocator() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

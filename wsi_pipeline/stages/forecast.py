@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,16 +25,18 @@ from wsi_pipeline.stages.tile import plan_slide, read_tissue_plane
 from wsi_pipeline.tiling import TilePlan
 from wsi_pipeline.tissue import find_tissue
 
-ENGINE_PER_FORWARD = 1.7
-"""Processor time of ``segment`` over that of its network alone: reading and writing come on top,
-measured on one core, where they cannot hide behind each other (2.6 s over 1.55 s)."""
+ENGINE_PER_FORWARD = 1.9
+"""Processor time of ``segment`` over that of its network alone (9.0 s over 4.8 s in bfloat16,
+1.5 in float32): reading and writing come on top, and with all cores busy hide behind nothing."""
 _TRIAL_PX = 512
 """Edge of the tile that is timed, px: long enough to be in the rhythm of a large one."""
-_START_MB = 500.0
+_START_MB = 450.0
 """Interpreter and libraries, MB."""
-_NETWORK_BYTES_PER_PX = {"int8": 160.0, "bfloat16": 160.0, "float32": 290.0}
-"""Planes of the default network while it computes, per pixel of its input."""
-_TILE_BYTES_PER_PX = 60.0
+_NETWORK_BYTES_PER_PX = {"bfloat16": 70.0, "float32": 140.0}
+"""Planes of the default network while torch computes it, per pixel of its input."""
+_ELSEWHERE_BYTES_PER_PX = {"int8": 160.0, "bfloat16": 160.0, "float32": 290.0}
+"""The same where another runtime does, which makes every plane whole."""
+_TILE_BYTES_PER_PX = 40.0
 """RGB, probabilities and what is compressed of a tile in flight, per pixel."""
 
 
@@ -115,7 +118,7 @@ def foresee(record: SlideRecord, *, config: Config) -> Forecast:
     segmenter = load_segmenter(
         find_model(run.model), device=run.device, precision=run.precision, runtime=run.runtime
     )
-    rate = time_network(segmenter)
+    rate = time_network(segmenter, kept=math.sqrt(plan.needed_px / plan.computed_px))
     workers = run.workers or available_cores()
     computed_mpx = plan.computed_px / 1e6
     return Forecast(
@@ -135,25 +138,43 @@ def foresee(record: SlideRecord, *, config: Config) -> Forecast:
         network_s_per_mpx=rate,
         segment_s=computed_mpx * rate * ENGINE_PER_FORWARD / min(workers, len(plan)),
         memory_mb=expected_memory_mb(
-            plan, precision=segmenter.precision, workers=workers, look_ahead=run.look_ahead
+            plan,
+            precision=segmenter.precision,
+            runtime=run.runtime,
+            workers=workers,
+            look_ahead=run.look_ahead,
         ),
     )
 
 
-def time_network(segmenter: Segmenter, *, edge_px: int = _TRIAL_PX) -> float:
-    """Seconds per million pixels on one thread: the faster of two runs after one to warm up."""
+def time_network(segmenter: Segmenter, *, kept: float, edge_px: int = _TRIAL_PX) -> float:
+    """Seconds per million pixels on one thread: the faster of two runs after one to warm up.
+
+    Parameters
+    ----------
+    segmenter
+        Model.
+    kept
+        Share of a tile's edge that is decided; the rest is halo.
+    edge_px
+        Of the tile that is timed, halo included.
+    """
     limit_threads(1)
     edge_px = -(-edge_px // segmenter.card.stride_px) * segmenter.card.stride_px
     rgb = np.random.default_rng(0).integers(120, 255, (edge_px, edge_px, 3), dtype=np.uint8)
+    border = round((1.0 - kept) * edge_px / 2)
+    keep = (slice(border, edge_px - border),) * 2
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        segmenter(rgb)
+        segmenter.infer(rgb, keep=keep)
         times.append(time.perf_counter() - start)
     return min(times[1:]) / (edge_px**2 / 1e6)
 
 
-def expected_memory_mb(plan: TilePlan, *, precision: str, workers: int, look_ahead: int) -> float:
+def expected_memory_mb(
+    plan: TilePlan, *, precision: str, runtime: str, workers: int, look_ahead: int
+) -> float:
     """Peak of `segment` on a processor, MB, from the largest tile and the tiles in flight.
 
     Parameters
@@ -161,12 +182,15 @@ def expected_memory_mb(plan: TilePlan, *, precision: str, workers: int, look_ahe
     plan
         Tiles.
     precision
-        ``float32`` or ``bfloat16``.
+        ``float32``, ``bfloat16`` or ``int8``.
+    runtime
+        ``torch`` or another.
     workers, look_ahead
         Tiles in the network at a time, and those that read or write meanwhile.
     """
     largest_mpx = max(tile.read.area_px for tile in plan) / 1e6
     computing = min(workers, len(plan))
     in_flight = min(workers + look_ahead, len(plan))
-    tile_mb = computing * _NETWORK_BYTES_PER_PX[precision] + in_flight * _TILE_BYTES_PER_PX
+    bytes_per_px = _NETWORK_BYTES_PER_PX if runtime == "torch" else _ELSEWHERE_BYTES_PER_PX
+    tile_mb = computing * bytes_per_px[precision] + in_flight * _TILE_BYTES_PER_PX
     return _START_MB + tile_mb * largest_mpx

@@ -36,6 +36,10 @@ from wsi_pipeline.tissue import Tissue, find_tissue
 SCHEMA = "wsi_pipeline/tiles/1"
 COARSEST_SHARE = 1.2
 """How much coarser than its model a slide may be."""
+_STEPS = 4
+"""Write boxes are quarters of a square or multiples of them.  A library of convolutions prepares
+itself for each size of tile anew, which takes as long as a third of a small tile, and its memory
+grows with every size; what more is computed, a seventh, costs as much as is saved on one slide."""
 _READ_PX = 2048
 """Rows of the tissue plane read at a time, so that reading stays bounded in memory."""
 
@@ -174,6 +178,7 @@ def plan_slide(slide_grid: Grid, tissue: Tissue, *, card: ModelCard, config: Con
         tissue=widened(tissue.mask),
         tissue_grid=tissue.grid,
         min_tissue_fraction=config.tiling.min_tissue_fraction,
+        step_px=max(1, config.tiling.tile_px // _STEPS),
     )
     if not plan:
         raise TissueError(

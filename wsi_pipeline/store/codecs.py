@@ -5,13 +5,17 @@ them takes three to seven times as long as compressing it.  One thread each, so 
 shard lie in the same order whoever writes it; tiles are written side by side.
 
 zarr-python asks its global settings, which are not ours to change for good, when an array is
-opened: `fast_codecs` changes them for that moment.
+opened: `fast_codecs` changes them for that moment.  What zarrs says of a disk is an error of its
+own, and half a file may stay behind: `disk_faults` makes it what a disk's errors are everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 
 import zarr
@@ -26,3 +30,29 @@ def fast_codecs() -> Iterator[None]:
     """Let arrays that are opened inside read and write their chunks fast, and always alike."""
     with _TURN, zarr.config.set(_SETTINGS):
         yield
+
+
+@contextmanager
+def disk_faults(written: Iterable[Path] = ()) -> Iterator[None]:
+    """Turn what zarrs says of the disk into the system's own error.
+
+    Parameters
+    ----------
+    written
+        Files being written, which are removed then: half of one could not be read again.
+
+    Raises
+    ------
+    OSError
+        With the number the system gave; any other error passes.
+    """
+    try:
+        yield
+    except RuntimeError as fault:
+        number = re.search(r"os error (\d+)", str(fault))
+        if number is None:
+            raise
+        for file in written:
+            file.unlink(missing_ok=True)
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(fault)) from fault

@@ -69,7 +69,7 @@ def write_pyramid_tile(tile: PyramidTile) -> None:
         fine, [(0, 0)] * (fine.ndim - 2) + [(0, n % 2) for n in fine.shape[-2:]], mode="edge"
     )
     halve = halve_labels if tile.plane == LABELS else halve_image
-    segmentation.array(tile.plane, tile.level)[(..., *box.slices)] = halve(even)
+    segmentation.write(tile.plane, tile.level, box, halve(even))
 
 
 def halve_image(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:

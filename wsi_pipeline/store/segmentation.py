@@ -29,7 +29,7 @@ from zarr.codecs import BloscCodec
 
 from wsi_pipeline.errors import StoreError
 from wsi_pipeline.geometry import Box, Grid
-from wsi_pipeline.store.codecs import fast_codecs
+from wsi_pipeline.store.codecs import disk_faults, fast_codecs
 from wsi_pipeline.store.metadata import (
     IMAGE,
     LABELS,
@@ -125,16 +125,19 @@ class Segmentation:
                 f"{path} is not a segmentation ({fault}); run 'wsi-pipeline segment' again"
             ) from fault
         self.path = path
+        self._arrays: dict[tuple[str, int], zarr.Array[Any]] = {}
         self.attributes: dict[str, Any] = dict(own)
         self.levels = len(level_shapes(self.grid))
 
     def array(self, plane: str, level: int = 0) -> zarr.Array[Any]:
         """Array of one multiscale (`IMAGE`, `LABELS` or `PROBABILITIES`) at one level."""
-        with fast_codecs():
-            node = self._root[f"{plane}/{level}".strip("/")]
-        if not isinstance(node, zarr.Array):
-            raise StoreError(f"{self.path} has no level {level} of '{plane or 'image'}'")
-        return node
+        if (plane, level) not in self._arrays:
+            with fast_codecs():
+                node = self._root[f"{plane}/{level}".strip("/")]
+            if not isinstance(node, zarr.Array):
+                raise StoreError(f"{self.path} has no level {level} of '{plane or 'image'}'")
+            self._arrays[plane, level] = node
+        return self._arrays[plane, level]
 
     def level_grid(self, level: int) -> Grid:
         """Plane of one pyramid level."""
@@ -180,9 +183,20 @@ class Segmentation:
         labels : (Y, X) uint8
             Classes.
         """
-        self.array(IMAGE)[(slice(None), *box.slices)] = np.moveaxis(rgb, -1, 0)
-        self.array(PROBABILITIES)[(slice(None), *box.slices)] = probabilities
-        self.array(LABELS)[box.slices] = labels
+        self.write(IMAGE, 0, box, np.moveaxis(rgb, -1, 0))
+        self.write(PROBABILITIES, 0, box, probabilities)
+        self.write(LABELS, 0, box, labels)
+
+    def write(self, plane: str, level: int, box: Box, values: NDArray[np.uint8]) -> None:
+        """Write (…, Y, X) uint8 values of a box of one level.
+
+        Raises
+        ------
+        OSError
+            If the disk fails or is full; the shard that was being written is gone then.
+        """
+        with disk_faults(self._files(plane, level, box)):
+            self.array(plane, level)[(..., *box.slices)] = values
 
     def tile_files(self, box: Box) -> tuple[Path, ...]:
         """Files that `write_tile` writes for a box, one a plane; one that is all glass has none."""
