@@ -188,7 +188,8 @@ def segment_slide(
     start = time.perf_counter()
     keep_memory()  # before the store starts threads, whose arenas others would share
     folder = find_model(config.segment.model)
-    tiled, card = read_tiled(tiles), read_card(folder)
+    tiles = tiles.resolve()
+    tiled, card = _tiled(tiles, _stamp(tiles)), read_card(folder)  # tiles here find it read
     plan = tiled.plan
     record.check_same(tiled.source, what=f"the tile plan {tiles.name}")
     record.check_unchanged()
@@ -210,7 +211,7 @@ def segment_slide(
             slide_path=record.path,
             slide_mpp=record.info["mpp"],
             backend=record.info["backend"],
-            tiles_path=tiles.resolve(),
+            tiles_path=tiles,
             model_folder=folder,
             model_sha256=card.sha256,
             run=run,
