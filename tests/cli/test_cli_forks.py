@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,9 +42,20 @@ def start(forks: Forks, *words: str, folder: Path, **more: str) -> subprocess.Po
 
 def forks_of(name: str) -> list[psutil.Process]:
     """Grandchildren of this process that are forks: they bear the server's command line."""
-    servers = [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())]
-    found = [fork for server in servers for fork in server.children()]
-    return [fork for fork in found if Path(fork.cwd()).name == name]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # what has ended, of other tests too, is none
+            if "wsi_pipeline.cli.forkserver" in " ".join(child.cmdline()):
+                found += [fork for fork in child.children() if is_in(fork, name)]
+    return found
+
+
+def is_in(process: psutil.Process, name: str) -> bool:
+    """Whether a process works in a folder of that name."""
+    try:
+        return Path(process.cwd()).name == name
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(what: str, *, name: str, count: int) -> list[psutil.Process]:
