@@ -25,15 +25,10 @@ from typing import Any
 import numpy as np
 import tifffile
 from painted_slide import MPP, SEED
-from run import measure
+from run import measure, plan_slide
 
-from wsi_pipeline.config import parse_config
 from wsi_pipeline.phantom import paint_phantom, sample_spec
 from wsi_pipeline.phantom.tiff import TILE_PX, halve
-from wsi_pipeline.stages.artefacts import write_json
-from wsi_pipeline.stages.declared import Declared
-from wsi_pipeline.stages.inspect import inspect_slide, with_checksum, write_record
-from wsi_pipeline.stages.tile import tile_slide
 
 SQUARE_PX = 8192
 LEVELS = 6  # the coarsest square is one tile
@@ -102,17 +97,6 @@ def rows_of_tiles(squares: list[list[Levels]], level: int) -> Iterator[bytes]:
                 yield from square[level][line * across : (line + 1) * across]
 
 
-def prepare(folder: Path, slide: Path, *, model: str) -> None:
-    """What `floor.py` needs: settings, record, tile plan."""
-    settings = {"segment": {"model": model, "device": "cpu"}}
-    write_json(folder / "settings.json", settings)
-    config = parse_config(settings)
-    record = inspect_slide(slide, declared=Declared(slide.stem), mpp=None, config=config)
-    record = with_checksum(record)
-    write_record(record, folder / "slide.json", config=config)
-    tile_slide(record, config=config, out=folder / "tiles.json")
-
-
 def slides(folder: Path, *, most: int) -> Iterator[tuple[str, Path]]:
     """Name of each row of the table, and its slide."""
     full, empty = (compressed(square, folder / "s.tiff") for square in painted_square(folder))
@@ -155,7 +139,8 @@ def main() -> None:
         f"{'':22}{'Mpx':>10}{'per px':>10}{'':18}{'/ Mpx':>9}{'/ comp.':>9}{'MiB':>8}"
     )
     for name, path in slides(options.folder, most=options.most):
-        prepare(path.parent, path, model=options.model)
+        settings = {"segment": {"model": options.model, "device": "cpu"}}
+        plan_slide(path.parent, path, settings)
         runs = [
             measure(path.parent, ("engine",), workers=options.workers)
             for _ in range(options.rounds)

@@ -31,6 +31,7 @@ from painted_slide import painted_slide
 
 from wsi_pipeline.classes import CLASS_NAMES
 from wsi_pipeline.config import parse_config
+from wsi_pipeline.tiling import TilePlan
 
 CARD = """
 id = "random-lite-unet"
@@ -102,13 +103,6 @@ def random_model(folder: Path) -> Path:
 
 def prepare(folder: Path, options: argparse.Namespace) -> None:
     from wsi_pipeline.stages.artefacts import read_json, write_json  # noqa: PLC0415
-    from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
-    from wsi_pipeline.stages.inspect import (  # noqa: PLC0415
-        inspect_slide,
-        with_checksum,
-        write_record,
-    )
-    from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
 
     slide = painted_slide(
         folder,
@@ -121,14 +115,28 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
         "segment": {"model": model, "device": "cpu"},
         "tiling": {"tile_px": options.tile_px},
     }
+    plan = plan_slide(folder, slide, settings)
+    squares = read_json(folder / "tiles.json", made_by="tile") | {"plan": plan.squares.to_json()}
+    write_json(folder / "squares.json", squares)
+
+
+def plan_slide(folder: Path, slide: Path, settings: dict[str, Any]) -> TilePlan:
+    """Write what `floor.py` needs of a slide: settings, record, tile plan."""
+    from wsi_pipeline.stages.artefacts import write_json  # noqa: PLC0415
+    from wsi_pipeline.stages.declared import Declared  # noqa: PLC0415
+    from wsi_pipeline.stages.inspect import (  # noqa: PLC0415
+        inspect_slide,
+        with_checksum,
+        write_record,
+    )
+    from wsi_pipeline.stages.tile import tile_slide  # noqa: PLC0415
+
     write_json(folder / "settings.json", settings)
     config = parse_config(settings)
     record = inspect_slide(slide, declared=Declared(slide.stem), mpp=None, config=config)
     record = with_checksum(record)
     write_record(record, folder / "slide.json", config=config)
-    plan = tile_slide(record, config=config, out=folder / "tiles.json").plan
-    squares = read_json(folder / "tiles.json", made_by="tile") | {"plan": plan.squares.to_json()}
-    write_json(folder / "squares.json", squares)
+    return tile_slide(record, config=config, out=folder / "tiles.json").plan
 
 
 def measure(folder: Path, words: tuple[str, ...], *, workers: int) -> dict[str, Any]:
