@@ -153,6 +153,14 @@ def test_notes_come_in_the_order_of_the_tiles() -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_tiles_are_begun_in_their_order(scheduler: str) -> None:
+    tiles = list(PLAN)[::-1]
+    begun: list[Tile] = []
+    cover_plane(begun.append, tiles, scheduler=scheduler, workers=1)
+    assert begun == tiles
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_a_failing_tile_names_its_box(scheduler: str) -> None:
     with pytest.raises(OSError, match="on fire") as fault:
         cover_plane(fail_on_one, PLAN, scheduler=scheduler, workers=2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 
 from wsi_pipeline.errors import TilePlanError
 from wsi_pipeline.geometry import Box, Grid
-from wsi_pipeline.tiling import TilePlan, TileShape, parse_tile_plan, plan_tiles, plan_whole
+from wsi_pipeline.tiling import (
+    TilePlan,
+    TileShape,
+    largest_first,
+    parse_tile_plan,
+    plan_tiles,
+    plan_whole,
+)
 
 shapes = st.builds(TileShape, st.integers(1, 90), st.integers(0, 60), st.integers(1, 16))
 grids = st.builds(Grid, st.tuples(st.integers(1, 300), st.integers(1, 300)), st.just(2.0))
@@ -112,6 +120,20 @@ def test_a_strip_of_tissue_costs_little_more_than_itself() -> None:
     assert plan.computed_px == 2 * 288 * 96
     assert plan.squares.computed_px == 2 * 288 * 288
     assert parse_tile_plan(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_the_largest_tiles_come_first_and_equal_ones_together() -> None:
+    mask = np.random.default_rng(4).random((96, 128)) > 0.99
+    grid, tissue_grid = Grid((384, 512), 2.0), Grid((96, 128), 8.0)
+    plan = plan_tiles(grid, shape=TileShape(64, 8, 4), tissue=mask, tissue_grid=tissue_grid)
+    tiles = largest_first(plan)
+    assert sorted(tile.cell for tile in tiles) == sorted(plan.cells)
+    areas = [tile.read.area_px for tile in tiles]
+    assert areas == sorted(areas, reverse=True)
+    assert len(set(areas)) > 10
+    sizes = [tile.read.shape for tile in tiles]
+    changes = sum(one != other for one, other in pairwise(sizes))
+    assert changes == len(set(sizes)) - 1
 
 
 def test_tiles_without_enough_tissue_are_left_out() -> None:

@@ -14,7 +14,7 @@ computed at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
@@ -206,6 +206,15 @@ def plan_tiles(
 def plan_whole(grid: Grid, *, shape: TileShape) -> TilePlan:
     """Cover the whole plane, glass included."""
     return TilePlan(grid, shape, _all_cells(grid, shape.tile_px))
+
+
+def largest_first(tiles: Iterable[Tile]) -> list[Tile]:
+    """Tiles in the order of the area they read, those of one size together.
+
+    A network prepares for each size anew; memory that fits the largest fits the others; and the
+    last to be finished are small, so that no core waits for long.
+    """
+    return sorted(tiles, key=lambda tile: (-tile.read.area_px, tile.read.shape))
 
 
 def parse_tile_plan(raw: Mapping[str, Any]) -> TilePlan:

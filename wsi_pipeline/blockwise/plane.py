@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import dask
 from dask.callbacks import Callback
@@ -53,7 +54,7 @@ def cover_plane(
         Reads, computes and writes one tile; returns a small note.  It must pickle for
         ``processes`` and remote schedulers.
     tiles
-        Tiles of a plan.
+        Tiles of a plan; they are begun in this order.
     scheduler
         ``threads``, ``processes``, ``sync`` or the address of a Dask scheduler.
     workers
@@ -88,7 +89,9 @@ def cover_plane(
     if prepare and scheduler != "processes":
         prepare()
     run = dask.delayed(named, pure=False, traverse=False)
-    tasks = [run(tile) for tile in todo]
+    # Of tasks that wait for nothing, Dask begins with the one whose name comes last.
+    last, name = len(todo), uuid4().hex
+    tasks = [run(tile, dask_key_name=f"{name}-{last - n:09}") for n, tile in enumerate(todo)]
     compute = partial(
         dask.compute,
         *tasks,

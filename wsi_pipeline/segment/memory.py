@@ -16,7 +16,8 @@ these is done.
 4. oneDNN remembers a thousand operations, each for planes of one size.  What it remembers lies
    scattered over the heap, and with tiles of many sizes leaves gaps that fit nothing: memory grew
    to twice of what was needed.  It remembers those of two or three sizes of tile (each takes
-   about a hundred; with fewer than that remembered, all are prepared anew for every tile).
+   about a hundred; with fewer than that remembered, all are prepared anew for every tile), which
+   is enough, since tiles of one size follow each other (`tiling.largest_first`).
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ from wsi_pipeline.store import (
     plan_pyramid_level,
     write_pyramid_tile,
 )
-from wsi_pipeline.tiling import Tile, TilePlan, TileShape
+from wsi_pipeline.tiling import Tile, TilePlan, TileShape, largest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def segment_slide(
         whole(out, keep=bool(ledger.records)) as unfinished,
     ):
         notes = take_up(unfinished, create=create, plan=plan, records=ledger.records)
-        missing = [tile for tile in plan if tile.cell not in notes]
+        missing = largest_first(tile for tile in plan if tile.cell not in notes)
         job = SegmentTile(
             slide_path=record.path,
             slide_mpp=record.info["mpp"],

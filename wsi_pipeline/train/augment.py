@@ -5,7 +5,8 @@
 2. Stain is varied in optical density, where dyes add up: every colour takes a random share of
    the others, which turns stain vectors and changes strengths (the idea of Tellez et al. 2018,
    doi:10.1109/TMI.2018.2820199, without assuming two dyes).
-3. Light, focus and noise are those of another scanner.
+3. In half of the tiles, tissues take dye apart from each other (`recolour`).
+4. Light, focus and noise are those of another scanner.
 
 The ranges are far wider than any one laboratory: a network that cannot trust colour must learn
 structure (Tobin et al. 2017, doi:10.1109/IROS.2017.8202133).
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from wsi_pipeline.train.recolour import recolour
+
 Rgb = NDArray[np.uint8]
 
 _ZOOM = (0.8, 1.25)
@@ -29,6 +32,7 @@ _BENDS = 5
 _BEND_PX = 7.0
 _SHAKES = (0.03, 0.08, 0.16)
 _REACH_PX = 3
+_RECOLOURED = 0.5
 # Share of tiles on glass that is not clear: rinsed dye, mounting medium, lamp.
 _TINTED = 0.3
 
@@ -67,11 +71,14 @@ def augment(rgb: Rgb, labels: Rgb, *, edge_px: int, rng: np.random.Generator) ->
     image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].to(torch.float32)
     classes = torch.from_numpy(np.ascontiguousarray(labels))[None, None].to(torch.float32)
     light = _read_at(image, places, mode="bilinear")
-    light = _vary_focus(_vary_stain(light, rng), rng)
+    found = _read_at(classes, places, mode="nearest")[0, 0].to(torch.uint8).contiguous().numpy()
+    density = -(light.clamp(min=1.0) / 255.0).log()
+    if rng.random() < _RECOLOURED:
+        density = recolour(density, found, rng)
+    light = _vary_focus(_vary_stain(density, rng), rng)
     noise = rng.standard_normal(light.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 5.0))
     counts = (light + torch.from_numpy(noise)).round().clamp(0, 255).to(torch.uint8)
-    found = _read_at(classes, places, mode="nearest").to(torch.uint8)
-    return counts[0].permute(1, 2, 0).contiguous().numpy(), found[0, 0].contiguous().numpy()
+    return counts[0].permute(1, 2, 0).contiguous().numpy(), found
 
 
 def _places(rng: np.random.Generator, *, edge_px: int, window_px: int) -> Tensor:
@@ -97,9 +104,8 @@ def _read_at(plane: Tensor, places: Tensor, *, mode: str) -> Tensor:
     )
 
 
-def _vary_stain(light: Tensor, rng: np.random.Generator) -> Tensor:
-    """Other dyes, a thicker or thinner section, another tone curve and lamp."""
-    density = -(light.clamp(min=1.0) / 255.0).log()
+def _vary_stain(density: Tensor, rng: np.random.Generator) -> Tensor:
+    """Light through other dyes, a thicker or thinner section, another tone curve and lamp."""
     shake = rng.normal(0.0, rng.choice(_SHAKES), (3, 3))
     mix = (np.eye(3) + shake) * rng.uniform(0.85, 1.18, (3, 1)) * rng.uniform(0.65, 1.4)
     mixed = torch.einsum("ij,njyx->niyx", torch.from_numpy(mix.astype(np.float32)), density)
