@@ -107,7 +107,7 @@ def sample_look(seed: int) -> Look:
         horn=(log_uniform(rng, 0.03, 0.3), log_uniform(rng, 0.12, 0.7)),
         horn_gaps=float(rng.uniform(0.0, 1.0)),
         keratinocyte_um=log_uniform(rng, 9.5, 16.0),
-        gland_rim=log_uniform(rng, 0.8, 3.0),
+        gland_rim=log_uniform(rng, 0.8, 4.5),
         crowding=log_uniform(rng, 0.72, 1.08),
         hyperchromasia=float(rng.uniform(0.0, 1.0)),
         nuclei=log_uniform(rng, 0.75, 1.3),

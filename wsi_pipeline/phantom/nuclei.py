@@ -146,16 +146,23 @@ def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
             inset_um=4.7 * row,
         )
     ]
-    for kind, habit, spacing, least in (
-        (Kind.FOLLICLE, *_wall_cells(layout), 10.0),
-        (Kind.ECCRINE, ADNEXAL, 8.6, 11.0),
-        (Kind.SEBACEOUS, SEBOCYTE, 19.0, 12.0),
-        (Kind.BULB, MATRIX, 8.0, 9.0),
+    # A thick germinative rim has rows of small cells below the basal one.
+    rim_um = max(12.0, 6.0 * layout.spec.look.gland_rim)
+    for number, (kind, habit, spacing, least, most) in enumerate(
+        (
+            (Kind.FOLLICLE, *_wall_cells(layout), 10.0, DEEP_UM),
+            (Kind.ECCRINE, ADNEXAL, 8.6, 11.0, DEEP_UM),
+            (Kind.SEBACEOUS, SEBOCYTE, 19.0, rim_um, DEEP_UM),
+            (Kind.BULB, MATRIX, 8.0, 9.0, DEEP_UM),
+            (Kind.SEBACEOUS, ADNEXAL, 8.0, 11.0, rim_um),
+        )
     ):
         here = np.where(adnexa.kind == kind, below, -DEEP_UM).astype(np.float32)
-        own = dice.stream(kind)
-        slide_um = lattice(own, nodes, spacing_um=spacing * apart, where=here > least)
-        keep = nodes.read(adnexa.inside_um, slide_um) > least
+        where = (here > least) & (here < most)
+        own = dice.stream(number)
+        slide_um = lattice(own, nodes, spacing_um=spacing * apart, where=where)
+        depth_um = nodes.read(adnexa.inside_um, slide_um)
+        keep = (depth_um > least) & (depth_um < most)
         keep &= nodes.read(adnexa.core_um, slide_um) < -4.5
         keep &= nodes.read(adnexa.axis_um, slide_um) > 37.0
         slide_um = slide_um[keep]
