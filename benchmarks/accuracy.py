@@ -181,7 +181,7 @@ def on_fat(segmenter: Segmenter, folder: Path) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["skin-tumour-4"])
+    parser.add_argument("--models", nargs="+", default=["skin-tumour-5"])
     parser.add_argument("--data", type=Path, help="folder with breast_spots, skin_fields, …")
     parser.add_argument("--phantoms", type=int, default=60)
     parser.add_argument("--stress", action="store_true", help="also what each defect costs")

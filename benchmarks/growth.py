@@ -1,6 +1,6 @@
 """Does memory stay where it is, and time follow the tissue, however large the slide?
 
-    python benchmarks/growth.py FOLDER [--model skin-tumour-4] [--most 16] [--rounds 1]
+    python benchmarks/growth.py FOLDER [--model skin-tumour-5] [--most 16] [--rounds 1]
 
 1. One square of 8,192 px at 0.5 µm/px is painted, about 40 % of it tissue, and compressed once.
 2. Slides of 1, 4, 16, 64 and 256 such squares are put together from its compressed tiles; and as
@@ -127,7 +127,7 @@ def print_row(name: str, runs: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="skin-tumour-4")
+    parser.add_argument("--model", default="skin-tumour-5")
     parser.add_argument("--most", type=int, default=16, help="squares along the largest slide")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=1)

@@ -246,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--environment", type=Path, default=Path("~/.cache/wsi-pipeline-peers"))
-    parser.add_argument("--model", default="skin-tumour-4")
+    parser.add_argument("--model", default="skin-tumour-5")
     parser.add_argument("--edge-px", type=int, default=20_000)
     parser.add_argument("--phantom-mm", type=float, nargs=2, default=(5.5, 4.0))
     parser.add_argument("--tissue", type=float, default=0.4, help="share of the slide, about")

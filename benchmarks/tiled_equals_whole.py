@@ -53,7 +53,7 @@ def compare(path: Path, *, model: str, mpp: float | None, tile_px: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("slides", nargs="+", type=Path)
-    parser.add_argument("--model", default="skin-tumour-4")
+    parser.add_argument("--model", default="skin-tumour-5")
     parser.add_argument("--mpp", type=float)
     parser.add_argument("--tile-px", type=int, default=512)
     options = parser.parse_args()

@@ -83,7 +83,7 @@ class TilingSettings:
 class SegmentSettings:
     """How tiles are turned into class probabilities."""
 
-    model: str = _setting("skin-tumour-4")
+    model: str = _setting("skin-tumour-5")
     """Model id under ``models/`` or a folder that holds a ``model.toml``."""
     device: str = _setting("auto", choices=("auto", "cpu", "cuda"))
     """Where the network runs; ``auto`` takes a GPU when torch sees one."""

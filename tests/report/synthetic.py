@@ -52,7 +52,7 @@ def _row(number: int, rng: np.random.Generator) -> CohortRow:
         "",
         {key: value.to_json() for key, value in _values(rng).items()},
         f"cases/{name}/report.html",
-        model_id="skin-tumour-4",
+        model_id="skin-tumour-5",
         model_version="2.0.0",
         flags=tuple(rng.choice(["fat_absent", "window_partial", "pen_on_glass"], rng.integers(3))),
         pipeline_version="0.1.0",

@@ -51,7 +51,7 @@ def test_folding_changes_no_logit_and_leaves_no_normalisation(kind: str) -> None
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_crop_of_the_result_is_the_result_of_the_crop(precision: str) -> None:
     """Bit for bit, once the halo is taken off."""
-    segmenter = load_segmenter(MODELS / "skin-tumour-4", device="cpu", precision=precision)
+    segmenter = load_segmenter(MODELS / "skin-tumour-5", device="cpu", precision=precision)
     halo = segmenter.card.halo_px
     tile = random_tile(2 * halo + 96, 2 * halo + 128)
     whole, part = segmenter(tile), segmenter(tile[32:, :-32])
@@ -71,7 +71,7 @@ def test_only_what_is_kept_is_given(builtin: Path, precision: str) -> None:
 
 def test_scores_of_novelty_keep_their_scale() -> None:
     single, half = (
-        load_segmenter(MODELS / "skin-tumour-4", device="cpu", precision=precision)
+        load_segmenter(MODELS / "skin-tumour-5", device="cpu", precision=precision)
         .infer(random_tile(256, 256))
         .novelty
         for precision in PRECISIONS
@@ -83,7 +83,7 @@ def test_scores_of_novelty_keep_their_scale() -> None:
 
 
 def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = read_card(MODELS / "skin-tumour-4")
+    card = read_card(MODELS / "skin-tumour-5")
     for has_it, expected in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda answer=has_it: answer)
         monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)

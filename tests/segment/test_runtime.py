@@ -30,12 +30,12 @@ def runtime(request: pytest.FixtureRequest) -> str:
 def segmenter(runtime: str) -> Segmenter:
     """The shipped model, which also scores novelty."""
     return load_segmenter(
-        MODELS / "skin-tumour-4", device="cpu", precision="float32", runtime=runtime
+        MODELS / "skin-tumour-5", device="cpu", precision="float32", runtime=runtime
     )
 
 
 def test_it_says_what_torch_says(segmenter: Segmenter) -> None:
-    own = load_segmenter(MODELS / "skin-tumour-4", device="cpu").infer(random_tile())
+    own = load_segmenter(MODELS / "skin-tumour-5", device="cpu").infer(random_tile())
     found = segmenter.infer(random_tile())
     np.testing.assert_allclose(found.probabilities, own.probabilities, atol=1e-4)
     assert own.novelty is not None
@@ -93,7 +93,7 @@ def test_bfloat16_of_openvino_calls_nearly_the_same() -> None:
     pytest.importorskip("openvino")
     single, half = (
         load_segmenter(
-            MODELS / "skin-tumour-4", device="cpu", precision=precision, runtime="openvino"
+            MODELS / "skin-tumour-5", device="cpu", precision=precision, runtime="openvino"
         ).infer(random_tile())
         for precision in ("float32", "bfloat16")
     )

@@ -23,7 +23,7 @@ LEAST_AGREEMENT = 0.995
 
 def test_bfloat16_calls_what_float32_calls(slide: Slide) -> None:
     """On tissue of a phantom, with a model that was trained; glass would flatter it."""
-    folder = find_model("skin-tumour-4")
+    folder = find_model("skin-tumour-5")
     card = read_card(folder)
     grid, stride, halo = slide.grid.at_mpp(card.mpp), card.stride_px, card.halo_px
     box = Box(0, 0, *(-(-count // stride) * stride for count in grid.shape))

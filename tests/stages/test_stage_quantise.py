@@ -21,7 +21,7 @@ def quantised(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     pytest.importorskip("onnxruntime")
     out = tmp_path_factory.mktemp("quantised") / "model"
     sampling = Sampling(phantoms=2, tiles=4, held_out=1)
-    return out, quantise_model(find_model("skin-tumour-4"), out=out, workers=1, sampling=sampling)
+    return out, quantise_model(find_model("skin-tumour-5"), out=out, workers=1, sampling=sampling)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

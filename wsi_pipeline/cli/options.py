@@ -32,7 +32,7 @@ Mpp = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model id or folder.", show_default="skin-tumour-4"),
+    typer.Option("--model", "-m", help="Model id or folder.", show_default="skin-tumour-5"),
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "int8"] | None,
