@@ -112,12 +112,11 @@ def cover_plane(
 
 
 class _Watch(Callback):  # type: ignore[misc]
-    """Dask callback that tells of the tasks that are tiles."""
+    """Dask callback that tells of each tile."""
 
     def __init__(self, tile_of: Mapping[str, Task], told: Told[Task, Note]) -> None:
         super().__init__(posttask=self._tell)
         self.tile_of, self.told = tile_of, told
 
     def _tell(self, key: str, note: Any, *_: object) -> None:
-        if key in self.tile_of:
-            self.told(self.tile_of[key], note)
+        self.told(self.tile_of[key], note)

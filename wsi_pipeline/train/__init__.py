@@ -1,6 +1,7 @@
 """How is a model learnt?
 
-1. `augment`: one tile becomes many: turns, mirrors, stain, light, focus, noise.
+1. `augment`: one tile becomes many: turns, mirrors, stain of slides and of tissues, light,
+   focus, noise.
 2. `mixing`: tissues of two tiles side by side.
 3. `loss`: how wrong is a label map?
 4. `checkpoint`: the whole state of a training run in one file that runs no code.
