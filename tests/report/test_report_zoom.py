@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import time
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -319,9 +320,12 @@ def test_a_click_tells_what_is_stored_at_that_place(
         f"viewport.zoomTo({zoom}, new OpenSeadragon.Point(0.5, 0.3), true);"
         "viewport.applyConstraints(true); })()"
     )
-    place = place_of(browser, down_um, right_um)
-    while (now := place_of(browser, down_um, right_um)) != place:
-        place = now
+    # The page may still be laid out anew: the place has to stay where it is for a while.
+    place, still = place_of(browser, down_um, right_um), 0
+    while still < 5:
+        time.sleep(0.05)
+        now = place_of(browser, down_um, right_um)
+        place, still = now, still + 1 if now == place else 0
     browser.click(*place)
     browser.until("document.querySelectorAll('.readout [data-plane]').length === 5")
     told = counts(browser)

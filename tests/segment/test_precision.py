@@ -79,7 +79,9 @@ def test_scores_of_novelty_keep_their_scale() -> None:
     assert single is not None
     assert half is not None
     assert half.dtype == np.float32
-    np.testing.assert_allclose(half, single, rtol=0.03)
+    # One position in noise may round unluckily; all together may not.
+    np.testing.assert_allclose(half, single, rtol=0.06)
+    assert abs(np.log(half / single)).mean() < 0.015
 
 
 def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
