@@ -6,8 +6,8 @@ import base64
 import hashlib
 import io
 import json
-import time
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
