@@ -92,6 +92,11 @@ class Look:
     tumour_cells: Cells = Cells(border_um=14.0)
     """Tumour cells; what their nuclei look like is a matter of grade."""
 
+    @property
+    def gland_rim_um(self) -> float:
+        """Depth of that rim, µm."""
+        return 6.0 * self.gland_rim
+
 
 def sample_look(seed: int) -> Look:
     """Draw a look from a random stream of its own."""

@@ -147,7 +147,7 @@ def _adnexal(dice: Dice, layout: Layout) -> list[Nuclei]:
         )
     ]
     # A thick germinative rim has rows of small cells below the basal one.
-    rim_um = max(12.0, 6.0 * layout.spec.look.gland_rim)
+    rim_um = max(12.0, layout.spec.look.gland_rim_um)
     for number, (kind, habit, spacing, least, most) in enumerate(
         (
             (Kind.FOLLICLE, *_wall_cells(layout), 10.0, DEEP_UM),

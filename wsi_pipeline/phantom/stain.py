@@ -309,7 +309,7 @@ def _sebaceous(block: Block, papers: Wallpapers) -> Dyes:
     """Foam: pale vacuoles with thin walls; a darker rim of basal cells."""
     walls = _cell_borders(block, papers, cell_um=21.0, width_um=1.8)
     bubbles = _cell_borders(block, papers, cell_um=5.0, width_um=1.0)
-    deep_um = 6.0 * block.look.gland_rim
+    deep_um = block.look.gland_rim_um
     rim = 1 - _ramp(block.adnexa_um, (0.5 * deep_um, 1.5 * deep_um))
     foam = np.float32(block.look.foam)
     h_dye = foam * (0.03 + 0.09 * walls + 0.07 * bubbles) + 0.24 * rim

@@ -32,6 +32,7 @@ _BENDS = 5
 _BEND_PX = 7.0
 _SHAKES = (0.03, 0.08, 0.16)
 _REACH_PX = 3
+# Share of tiles whose tissues are recoloured each by itself.
 _RECOLOURED = 0.5
 # Share of tiles on glass that is not clear: rinsed dye, mounting medium, lamp.
 _TINTED = 0.3
