@@ -1,9 +1,7 @@
 """What did the user choose?
 
-1. One tree of frozen settings; under each field a line with its unit and the reason for
-   its default.
-2. `parse_config` turns a plain mapping (from YAML or the command line) into that tree and
-   reports *every* fault at once.
+1. One tree of frozen settings; under each field a line with its unit and why this default.
+2. `parse_config` makes it of a plain mapping (YAML, command line), reporting *every* fault.
 3. A room is handed its own small part of the tree, never the whole.
 """
 
@@ -144,6 +142,8 @@ class MeasureSettings:
     """Share of the junction that may be interpolated before thickness is only a lower bound."""
     min_tumour_um2: float = _setting(500.0, low=0.0)
     """Tumour components smaller than this are left out of depths, µm²: under five cells."""
+    min_tumour_probability: float = _setting(0.75, low=0.0, high=1.0)
+    """So are components less probable in the mean: mistakes are seldom sure of themselves."""
     column_um: float = _setting(10.0, low=2.0, high=100.0)
     """Distance of the columns in which the dermis is judged along its length, µm: half a cord."""
     envelope_um: float = _setting(30.0, low=0.0, high=60.0)

@@ -96,6 +96,43 @@ def test_what_the_segmentation_leaves_open_widens_the_interval() -> None:
     assert wide["relative_depth_max"].interval[1] == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.parametrize(("sure", "probability"), [(True, 0.85), (False, 0.6)])
+def test_what_is_doubtful_as_a_whole_is_no_depth(sure: bool, probability: float) -> None:
+    labels, grid = paint(SKIN, 4.0)
+    clean = measured_with(np.where(labels == TUMOUR, 242, 0).astype(np.uint8))
+    # A nest of 100 µm deep in the dermis, far below the slab; only its middle is fairly sure.
+    rows, columns = np.nonzero(labels == TUMOUR)
+    y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]
+    away_um = np.hypot(y - rows.max() - 40, x - columns.mean()) * grid.mpp
+    labels[away_um < 50] = TUMOUR
+    map_of = np.where(labels == TUMOUR, 242, 0)
+    map_of[away_um < 50] = round(255 * probability)
+    map_of[away_um < 10] = 242
+    sections, sections_grid = one_section(labels, grid)
+    found = measure_slide(
+        labels,
+        grid=grid,
+        sections=sections,
+        sections_grid=sections_grid,
+        declared_section="vertical",
+        settings=MeasureSettings(),
+        tumour_probability=map_of.astype(np.uint8),
+    ).values
+    deeper_um = found["depth_max_um"].value - clean["depth_max_um"].value
+    assert deeper_um > 100 if sure else abs(deeper_um) < 5
+    # Amounts are over all that was called tumour.
+    assert found["infiltration_fraction"].value > clean["infiltration_fraction"].value
+
+
+def test_a_section_of_doubts_alone_has_no_tumour() -> None:
+    labels, _ = paint(SKIN, 4.0)
+    doubtful = measured_with(np.where(labels == TUMOUR, 170, 0).astype(np.uint8))
+    assert doubtful["full_thickness_call"].value == "none"
+    assert doubtful["depth_max_um"].status == "not_defined"
+    probable = measured_with(np.where(labels == TUMOUR, 200, 0).astype(np.uint8))
+    assert probable["full_thickness_call"].value == "partial"
+
+
 def test_a_lower_bound_has_no_interval() -> None:
     found = measure_skin(dataclasses.replace(SKIN, fat_um=0)).values
     assert found["depth_max_um"].status == "at_least"

@@ -1,7 +1,7 @@
 """How much of the dermis is tumour, and how deep does it reach?
 
-1. Depths are taken over tumour components of more than a few cells, weighted by the
-   tumour's share of each pixel; amounts over all tumour.
+1. Depths are taken over tumour components of more than a few cells that are probable as a whole,
+   weighted by the tumour's share of each pixel; amounts over all tumour.
 2. Whatever needs the deep border (relative depth, shares of the compartment) is null where
    no fat is seen; the depth in µm is then a lower bound.
 3. All of it refers to the lateral window.  Tumour outside it makes depths lower bounds,
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.measure.compartment import NO_FAT
 from wsi_pipeline.measure.depth import DepthMap
-from wsi_pipeline.measure.plane import SectionPlane
+from wsi_pipeline.measure.plane import SectionPlane, probable_sums
 from wsi_pipeline.values import Measurement
 
 INFILTRATION_UNITS: dict[str, str] = {
@@ -82,21 +83,34 @@ def weighted_percentile(
     return float(values[order][min(int(at), len(values) - 1)])
 
 
-def without_specks(plane: SectionPlane, min_um2: float) -> NDArray[np.float32]:
-    """Tumour shares of components of at least ``min_um2``.
+def without_specks(plane: SectionPlane, settings: MeasureSettings) -> NDArray[np.float32]:
+    """Tumour shares of components that are more than a speck and more than a doubt.
+
+    Parameters
+    ----------
+    settings
+        ``min_tumour_um2``, ``min_tumour_probability``.
 
     Notes
     -----
     Components are those of pixels that are mostly tumour; a smaller share counts only
     beside one of them.  Were any share enough, thinly scattered mistakes would hang together.
+    What a model takes for tumour by mistake is small and improbable from end to end, whereas
+    tumour is improbable at its rim alone: so a component counts by its mean probability.
     """
     around = np.ones((3, 3))
     parts, count = ndimage.label(plane.tumour >= 0.5, around)
     areas_px = np.bincount(parts.ravel(), plane.tumour.ravel(), count + 1)
-    large = areas_px * plane.grid.pixel_area_um2 >= min_um2
-    large[0] = False
-    near = ndimage.binary_dilation(large[parts], around)
-    return np.where(near & (large[parts] | (parts == 0)), plane.tumour, np.float32(0))
+    counts = areas_px * plane.grid.pixel_area_um2 >= settings.min_tumour_um2
+    if plane.tumour_probability is not None:
+        probable_px, sums = (
+            np.bincount(parts.ravel(), values.ravel(), count + 1)
+            for values in probable_sums(plane, plane.tumour_probability)
+        )
+        counts &= sums >= settings.min_tumour_probability * np.maximum(probable_px, 1)
+    counts[0] = False
+    near = ndimage.binary_dilation(counts[parts], around)
+    return np.where(near & (counts[parts] | (parts == 0)), plane.tumour, np.float32(0))
 
 
 def _share(tumour: NDArray[np.float32], where: NDArray[np.bool_]) -> float:

@@ -112,7 +112,7 @@ def measure_section(
     depth = lateral = None
     if word == "vertical" and surface.line.spans:
         depth = map_depth(plane, surface, settings=settings)
-    tumour = without_specks(plane, settings.min_tumour_um2)
+    tumour = without_specks(plane, settings)
     values = measure_amounts(plane) | _orientation_values(declared, computed, is_skin=skin)
     values |= measure_front(plane, tumour, settings=settings)
     if depth is None:

@@ -76,7 +76,7 @@ def measure_vertical(
     paths = trace_paths(plane, surface, depth=depth, settings=settings)
     compartment = measure_compartment(plane, surface, depth=depth, paths=paths, settings=settings)
     values, columns = _measure_tumour(plane, surface, depth=depth, paths=paths, settings=settings)
-    tumour = without_specks(plane, settings.min_tumour_um2)
+    tumour = without_specks(plane, settings)
     others = [
         _measure_tumour(other, surface, depth=depth, paths=paths, settings=settings)[0]
         for other in (with_tumour_above(plane, threshold) for threshold in THRESHOLDS)
@@ -103,7 +103,7 @@ def _measure_tumour(
     settings: MeasureSettings,
 ) -> tuple[dict[str, Measurement], Columns]:
     """Values of the tumour, and what was read to get them."""
-    tumour = without_specks(plane, settings.min_tumour_um2)
+    tumour = without_specks(plane, settings)
     columns = read_columns(plane, surface, paths=paths, tumour=tumour, settings=settings)
     found = {
         **measure_infiltration(plane, depth, tumour=tumour),
