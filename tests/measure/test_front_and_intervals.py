@@ -129,6 +129,8 @@ def test_a_section_of_doubts_alone_has_no_tumour() -> None:
     doubtful = measured_with(np.where(labels == TUMOUR, 170, 0).astype(np.uint8))
     assert doubtful["full_thickness_call"].value == "none"
     assert doubtful["depth_max_um"].status == "not_defined"
+    low, high = doubtful["infiltration_fraction"].interval
+    assert low == 0 < doubtful["infiltration_fraction"].value <= high
     probable = measured_with(np.where(labels == TUMOUR, 200, 0).astype(np.uint8))
     assert probable["full_thickness_call"].value == "partial"
 

@@ -173,6 +173,12 @@ def _shares(plane: SectionPlane, depth: DepthMap) -> dict[str, Measurement]:
     return {"infiltration_fraction": Measurement(fraction, "1"), "occupancy_profile": profile}
 
 
+def sure_fraction(plane: SectionPlane, depth: DepthMap, tumour: NDArray[np.float32]) -> Measurement:
+    """Tumour share of the compartment with ``tumour``, without specks and doubts, alone."""
+    inside = depth.compartment
+    return Measurement(float(tumour[inside].sum() / plane.tissue[inside].sum()), "1")
+
+
 def _relative_depth_max(
     depth: DepthMap, tumour: NDArray[np.float32], *, aside: float
 ) -> Measurement:

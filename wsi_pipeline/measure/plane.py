@@ -25,6 +25,7 @@ from wsi_pipeline.geometry import Box, Grid
 # Probabilities are stored as 255 times their value.
 _HALF = 128
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SectionPlane:
     """One section on the plane on which it is measured.

@@ -3,7 +3,8 @@
 Three independent parts, added as squares, make the interval of a value:
 
 1. *segmentation*: the value for a tumour mask drawn at a low and at a high probability, with
-   the anatomy unchanged; nothing where no probabilities are known;
+   the anatomy unchanged; nothing where no probabilities are known; for the infiltrated share, also
+   that of the tumour which is more than a speck and a doubt;
 2. *sampling*: another stretch of the same lesion.  Stretches of 250 µm are drawn anew, as a
    whole, since what lies side by side is not independent; 5th to 95th percentile.  A longest run
    has no pieces that could be drawn anew: gaps half and twice as wide are bridged instead;

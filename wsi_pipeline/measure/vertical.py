@@ -19,6 +19,7 @@ from wsi_pipeline.measure.infiltration import (
     INFILTRATION_UNITS,
     measure_infiltration,
     of_window,
+    sure_fraction,
     without_specks,
 )
 from wsi_pipeline.measure.invasion import INVASION_UNITS, measure_invasion
@@ -82,6 +83,8 @@ def measure_vertical(
         for other in (with_tumour_above(plane, threshold) for threshold in THRESHOLDS)
         if other is not None
     ]
+    if isinstance(values["infiltration_fraction"].value, float):
+        others.append(values | {"infiltration_fraction": sure_fraction(plane, depth, tumour)})
     spread = sampling_spread(plane, depth, columns=columns, tumour=tumour)
     values = with_intervals(
         values,
