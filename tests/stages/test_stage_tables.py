@@ -83,7 +83,8 @@ def test_the_schema_is_a_schema_and_lies_beside_the_numbers(measurements: Path) 
 def test_what_is_measured_is_as_the_schema_says(measured: dict[str, Any]) -> None:
     assert [fault.message for fault in Draft202012Validator(SCHEMA).iter_errors(measured)] == []
     said = {value["status"] for value in measured["values"].values()}
-    assert said == {"measured", "at_least", "not_assessable", "not_defined"}
+    # Lower bounds are among the kinds that are tried one by one below.
+    assert {"measured", "not_assessable", "not_defined"} <= said
 
 
 def test_the_schema_knows_every_name_and_its_unit(measured: dict[str, Any]) -> None:
