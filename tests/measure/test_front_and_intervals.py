@@ -13,6 +13,7 @@ from wsi_pipeline.config import MeasureSettings
 from wsi_pipeline.errors import MeasurementError
 from wsi_pipeline.geometry import Grid
 from wsi_pipeline.measure import measure_slide
+from wsi_pipeline.measure.front import DOUBTFUL
 from wsi_pipeline.measure.uncertainty import HEADLINES
 
 RIM_UM = 30.0
@@ -124,11 +125,13 @@ def test_what_is_doubtful_as_a_whole_is_no_depth(sure: bool, probability: float)
     assert found["infiltration_fraction"].value > clean["infiltration_fraction"].value
 
 
-def test_a_section_of_doubts_alone_has_no_tumour() -> None:
+def test_a_section_of_doubts_alone_has_no_depth() -> None:
     labels, _ = paint(SKIN, 4.0)
     doubtful = measured_with(np.where(labels == TUMOUR, 170, 0).astype(np.uint8))
     assert doubtful["full_thickness_call"].value == "none"
-    assert doubtful["depth_max_um"].status == "not_defined"
+    assert doubtful["depth_max_um"].reason == DOUBTFUL
+    assert doubtful["depth_max_um"].status == "not_assessable"
+    assert doubtful["full_thickness_call"].reason == DOUBTFUL
     low, high = doubtful["infiltration_fraction"].interval
     assert low == 0 < doubtful["infiltration_fraction"].value <= high
     probable = measured_with(np.where(labels == TUMOUR, 200, 0).astype(np.uint8))

@@ -86,7 +86,11 @@ def test_salt_alone_is_no_tumour_to_measure() -> None:
     labels, grid, _ = painted(2.0)
     labels[labels == TUMOUR] = DERMIS
     labels[(np.random.default_rng(1).random(labels.shape) < 0.04) & (labels == DERMIS)] = TUMOUR
-    assert measure(labels, grid).values["depth_max_um"].status == "not_defined"
+    assert measure(labels, grid).values["depth_max_um"].status == "not_assessable"
+    # A horizontal section has no depth, whatever it holds.
+    flat = measure(labels, grid, declared="horizontal").values
+    assert flat["depth_max_um"].status == "not_defined"
+    assert flat["front_roughness"].status == "not_assessable"
 
 
 def test_fat_in_the_middle_of_the_dermis(clean) -> None:

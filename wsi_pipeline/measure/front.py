@@ -29,6 +29,7 @@ FRONT_UNITS: dict[str, str] = {
     "tumour_stroma_ratio": "1",
 }
 NO_TUMOUR = "the section holds no tumour"
+DOUBTFUL = "all that is called tumour lies in specks or is doubtful throughout"
 # Half the distance at which nests belong to one cluster.
 _CLUSTER_UM = 100.0
 
@@ -47,7 +48,7 @@ def measure_front(
     """
     whole = tumour >= 0.5
     if not whole.any():
-        return {n: Measurement.not_defined(unit, NO_TUMOUR) for n, unit in FRONT_UNITS.items()}
+        return {name: lacks_tumour(plane, unit) for name, unit in FRONT_UNITS.items()}
     mpp = plane.grid.mpp
     away_px = ndimage.distance_transform_edt(~whole)
     # The border lies half a pixel before the centre of the first pixel that is tumour.
@@ -70,6 +71,13 @@ def measure_front(
         "tumour_stroma_ratio": _tumour_share(plane, fields),
     }
     return {name: Measurement(value, FRONT_UNITS[name]) for name, value in values.items()}
+
+
+def lacks_tumour(plane: SectionPlane, unit: str) -> Measurement:
+    """Null of a section whose tumour, if it has any, is too small or too doubtful to count."""
+    if plane.tumour.any():
+        return Measurement.not_assessable(unit, DOUBTFUL)
+    return Measurement.not_defined(unit, NO_TUMOUR)
 
 
 def _hulls(outlines: list[Points], clusters: NDArray[np.int32]) -> list[ConvexHull]:

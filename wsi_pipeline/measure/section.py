@@ -116,7 +116,8 @@ def measure_section(
     values = measure_amounts(plane) | _orientation_values(declared, computed, is_skin=skin)
     values |= measure_front(plane, tumour, settings=settings)
     if depth is None:
-        values |= _absent_depths(word, is_skin=skin, has_tumour=bool(tumour.any()))
+        lacking = {} if tumour.any() else without_tumour(plane)
+        values |= _absent_depths(word, is_skin=skin, lacking=lacking)
     else:
         deep, lateral = measure_vertical(plane, surface, depth=depth, settings=settings)
         values |= deep
@@ -171,7 +172,9 @@ def _horizontal_values(plane: SectionPlane, word: str) -> dict[str, Measurement]
     return {n: Measurement.not_assessable(u, INDETERMINATE) for n, u in HORIZONTAL_UNITS.items()}
 
 
-def _absent_depths(word: str, *, is_skin: bool, has_tumour: bool) -> dict[str, Measurement]:
+def _absent_depths(
+    word: str, *, is_skin: bool, lacking: dict[str, Measurement]
+) -> dict[str, Measurement]:
     """Give all depths as null, for the reason that applies."""
     if word == "horizontal":
         return {n: Measurement.not_defined(unit, HORIZONTAL) for n, unit in DEPTH_UNITS.items()}
@@ -183,9 +186,7 @@ def _absent_depths(word: str, *, is_skin: bool, has_tumour: bool) -> dict[str, M
             for name, unit in DEPTH_UNITS.items()
             if name not in OF_TUMOUR
         }
-    if not has_tumour:
-        absent |= without_tumour()
-    return absent
+    return absent | lacking
 
 
 def _qualified(

@@ -14,6 +14,7 @@ from wsi_pipeline.measure.columns import Columns, Paths, read_columns, trace_pat
 from wsi_pipeline.measure.compartment import COMPARTMENT_UNITS, NO_FAT, measure_compartment
 from wsi_pipeline.measure.dej import Surface
 from wsi_pipeline.measure.depth import DepthMap
+from wsi_pipeline.measure.front import DOUBTFUL, lacks_tumour
 from wsi_pipeline.measure.grenz import GRENZ_UNITS, measure_grenz
 from wsi_pipeline.measure.infiltration import (
     INFILTRATION_UNITS,
@@ -46,7 +47,6 @@ TUMOUR_UNITS: dict[str, str] = {
     **INVASION_UNITS,
 }
 DEPTH_UNITS: dict[str, str] = {**COMPARTMENT_UNITS, **TUMOUR_UNITS}
-NO_TUMOUR = "the section holds no tumour"
 OF_TUMOUR = (
     "relative_depth_max",
     "depth_max_um",
@@ -65,9 +65,9 @@ OF_TUMOUR = (
 """What a section without tumour has none of."""
 
 
-def without_tumour() -> dict[str, Measurement]:
-    """Values that have no meaning on a section without tumour."""
-    return {n: Measurement.not_defined(TUMOUR_UNITS[n], NO_TUMOUR) for n in OF_TUMOUR}
+def without_tumour(plane: SectionPlane) -> dict[str, Measurement]:
+    """Values that have no meaning on a section without tumour that counts."""
+    return {name: lacks_tumour(plane, TUMOUR_UNITS[name]) for name in OF_TUMOUR}
 
 
 def measure_vertical(
@@ -120,5 +120,7 @@ def _measure_tumour(
     if isinstance(inside, float):
         found |= {n: of_window(found[n], inside) for n in (*THICKNESS_UNITS, *INVASION_UNITS)}
     if not tumour.any():
-        found |= without_tumour() | {"full_thickness_call": Measurement(CALLS[0], "")}
+        reason = DOUBTFUL if plane.tumour.any() else ""
+        none = Measurement(CALLS[0], "", reason=reason)
+        found |= without_tumour(plane) | {"full_thickness_call": none}
     return found, columns
