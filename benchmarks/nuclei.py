@@ -1,6 +1,7 @@
 """How well are nuclei found, outlined and graded?
 
-    python benchmarks/nuclei.py [--data FOLDER] [--phantoms 36] [--first-seed 900000] [--fields]
+    python benchmarks/nuclei.py [--model nuclei-1|none] [--data FOLDER] [--phantoms 36]
+        [--first-seed 900000] [--fields]
 
 (a) phantoms from seeds that are kept for testing, gated by their true labels: detection,
     outlines, and whether the grade is the one that was painted;
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,25 +37,22 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from wsi_pipeline.classes import TUMOUR
-from wsi_pipeline.config import parse_config
-from wsi_pipeline.geometry import Grid
+from wsi_pipeline.config import Config, parse_config
 from wsi_pipeline.measure import measure_nuclei
 from wsi_pipeline.measure.nuclear_grade import grade_of
-from wsi_pipeline.nuclei import (
-    Nuclei,
-    describe_nuclei,
-    estimate_stain,
-    haematoxylin_od,
-    segment_nuclei,
-)
 from wsi_pipeline.phantom import Phantom, number_nuclei, paint_phantom, sample_spec, vary_lesion
+from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.fields import FIRST_TEST_SEED
+from wsi_pipeline.stages.inspect import inspect_slide
+from wsi_pipeline.stages.nuclei import find_nuclei
+from wsi_pipeline.stages.nuclei_tile import Gate
+from wsi_pipeline.store import read_points
 
 FIELD_MPP = 0.25
 BREAST = ("TCGA-A7-A13E", "TCGA-AR-A1AK", "TCGA-AR-A1AS", "TCGA-E2-A1B5")
 NEAR_UM = 3.0
 PATTERNS = ("solid", "cord", "solid-cord", "trabecular", "glandular", "single-file")
-CONFIG = parse_config({})
+Nuclei = dict[str, np.ndarray]
 
 
 class Score(NamedTuple):
@@ -158,15 +157,22 @@ def mean_score(scores: list[Score]) -> Score:
     return Score(*totals, *rows[:, 2:].mean(axis=0).tolist())
 
 
-def find(rgb: np.ndarray, mpp: float) -> tuple[np.ndarray, Nuclei, float]:
-    """Nuclei of a picture: map, table, and the time it took, s."""
-    start = time.process_time()
-    stain = estimate_stain(rgb.reshape(-1, 3)[::7])
-    density = haematoxylin_od(rgb, stain)
-    labels, smooth = segment_nuclei(density, mpp=mpp, stain=stain, settings=CONFIG.nuclei)
-    grid = Grid(labels.shape, mpp)
-    table = describe_nuclei(labels, smooth, box=grid.box, grid=grid)
-    return labels, table, time.process_time() - start
+def find(rgb: np.ndarray, mpp: float, config: Config) -> tuple[np.ndarray, Nuclei, float]:
+    """Nuclei of a picture, as a slide of it would give them: map, columns, and time spent, s."""
+    with tempfile.TemporaryDirectory() as name:
+        slide, out = Path(name, "slide.png"), Path(name, "nuclei.parquet")
+        Image.fromarray(rgb).save(slide)
+        record = inspect_slide(slide, declared=Declared("slide"), mpp=mpp, config=config)
+        start = time.process_time()
+        find_nuclei(
+            record,
+            gate=Gate(None, only_tumour=False),
+            config=config,
+            out=out,
+            instances=out.with_suffix(".npy"),
+        )
+        spent = time.process_time() - start
+        return np.load(out.with_suffix(".npy")).astype(np.int64), read_points(out)[0], spent
 
 
 def paint(seed: int) -> Phantom:
@@ -197,25 +203,24 @@ def compressed(phantom: Phantom) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def on_phantoms(first_seed: int, count: int) -> Iterator[str]:
+def on_phantoms(first_seed: int, count: int, config: Config) -> Iterator[str]:
     scores, exact, words, seconds, area_mm2 = [], [], [], 0.0, 0.0
     for seed in range(first_seed, first_seed + count):
         phantom = paint(seed)
         mpp, grade = phantom.spec.mpp, phantom.spec.grade
-        labels, table, spent = find(compressed(phantom), mpp)
+        labels, table, spent = find(compressed(phantom), mpp, config)
         seconds, area_mm2 = seconds + spent, area_mm2 + labels.size * mpp**2 / 1e6
         true = number_nuclei(phantom.nuclei, phantom.labels, mpp=mpp)
         scores.append(score(true, labels, mpp))
         row, column = (np.floor(table[name] / mpp).astype(int) for name in ("down_um", "right_um"))
-        tumour = table[phantom.labels[row, column] == TUMOUR]
-        values = measure_nuclei(
-            {name: tumour[name] for name in tumour.dtype.names}, settings=CONFIG.grade
-        )
+        in_tumour = phantom.labels[row, column] == TUMOUR
+        tumour = {name: values[in_tumour] for name, values in table.items()}
+        values = measure_nuclei(tumour, settings=config.grade)
         mean, cv = (values[name].value for name in ("nuclear_area_mean_um2", "nuclear_area_cv"))
         word = str(values["nuclear_grade"].value)
         true_mean = phantom.truth["nuclear_area_mean_um2"]
         if mean is not None:
-            exact.append(grade_of(mean, cv, settings=CONFIG.grade) == grade)
+            exact.append(grade_of(mean, cv, settings=config.grade) == grade)
             words.append((word, str(grade)))
         yield (
             f"{seed} {phantom.spec.architecture:11} grade {grade}: {word:14} mean "
@@ -232,13 +237,13 @@ def on_phantoms(first_seed: int, count: int) -> Iterator[str]:
     )
 
 
-def on_fields(folder: Path) -> Iterator[str]:
+def on_fields(folder: Path, config: Config) -> Iterator[str]:
     scores = {}
     for path in sorted(folder.glob("*_instances.png")):
         name = path.name.removesuffix("_instances.png")
         true = np.asarray(Image.open(path)).astype(np.int64)
         rgb = np.asarray(Image.open(folder / f"{name}.png").convert("RGB"))
-        labels, _, _ = find(rgb, FIELD_MPP)
+        labels, _, _ = find(rgb, FIELD_MPP, config)
         scores[name] = score(true, labels, FIELD_MPP)
         yield f"{name:24}{scores[name]}"
     if scores:
@@ -253,14 +258,16 @@ def main() -> None:
     parser.add_argument("--phantoms", type=int, default=36)
     parser.add_argument("--first-seed", type=int, default=FIRST_TEST_SEED)
     parser.add_argument("--fields", action="store_true", help="also score the real fields")
+    parser.add_argument("--model", default="nuclei-1", help="id or folder, or none")
     options = parser.parse_args()
+    config = parse_config({"nuclei": {"model": options.model}})
     if options.phantoms:
         print("(a) phantoms")
-        for line in on_phantoms(options.first_seed, options.phantoms):
+        for line in on_phantoms(options.first_seed, options.phantoms, config):
             print("   ", line, flush=True)
     if options.fields and (options.data / "nuclei").is_dir():
         print("(b) MoNuSeg fields; for evaluation only")
-        for line in on_fields(options.data / "nuclei"):
+        for line in on_fields(options.data / "nuclei", config):
             print("   ", line, flush=True)
 
 

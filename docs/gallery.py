@@ -31,7 +31,8 @@ from wsi_pipeline.report.planes import palette_of
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.inspect import inspect_slide, read_record, with_checksum, write_record
 from wsi_pipeline.stages.measure import measure_segmentation, read_depth
-from wsi_pipeline.stages.nuclei import Gate, find_nuclei
+from wsi_pipeline.stages.nuclei import find_nuclei
+from wsi_pipeline.stages.nuclei_tile import Gate
 from wsi_pipeline.stages.phantom import paint_slide, sample_spec
 from wsi_pipeline.stages.report import SlideFolder, report_case
 from wsi_pipeline.stages.segment import segment_slide

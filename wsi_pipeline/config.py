@@ -182,12 +182,13 @@ class ExportSettings:
 class NucleiSettings:
     """How nuclei are found."""
 
+    model: str = _setting("nuclei-1")
+    """Network that outlines them, by id or folder; ``none`` for outlines from density alone."""
     tile_px: int = _setting(2048, low=256, high=8192)
-    """Edge of a tile at the working mpp, px; no result depends on it. With 160 µm of context a
-    tile of 2048 at 0.5 µm/px costs 1.7 times its own pixels and about 0.4 GB."""
+    """Edge of a tile, px; no result depends on it.  With its context 2048 costs 1.7 times."""
     min_contrast: float = _setting(0.5, low=0.1, high=1.0)
-    """Least density of a nucleus between that of its surroundings (0) and that of the other
-    nuclei around (1): half as dense as they are."""
+    """Least density of a nucleus between that of its surroundings (0) and that of the other nuclei
+    around (1): half as dense as they are.  Has no say where a network outlines."""
     min_area_um2: float = _setting(12.0, low=3.0, high=50.0)
     """Smaller profiles are caps, debris or pigment, µm²: half of a lymphocyte's."""
     max_area_um2: float = _setting(400.0, low=100.0, high=2000.0)
@@ -246,8 +247,7 @@ class TrainSettings:
     width: int = _setting(32, low=4, high=64)
     """Channels of the network's finest plane."""
     fold: int = _setting(2, low=1, high=4)
-    """Of a U-Net: edge of the square of pixels that are folded into channels; 2 made a step 1.5
-    times as fast as no folding at half the width, and the look to each side is the same."""
+    """Of a U-Net: pixels along an edge folded into channels; 2 made a step 1.5 times as fast."""
     most: int = _setting(128, low=4, high=1024)
     """Of a U-Net: channels at most, so that the deep levels stay small in a file."""
     depth: int = _setting(4, low=1, high=6)

@@ -14,7 +14,8 @@ from wsi_pipeline.cli.inputs import read_settings
 from wsi_pipeline.stages.declared import Declared
 from wsi_pipeline.stages.inspect import inspect_slide, with_checksum, write_record
 from wsi_pipeline.stages.measure import measure_segmentation
-from wsi_pipeline.stages.nuclei import Gate, find_nuclei
+from wsi_pipeline.stages.nuclei import find_nuclei
+from wsi_pipeline.stages.nuclei_tile import Gate
 from wsi_pipeline.stages.phantom import paint_slide, sample_spec
 from wsi_pipeline.stages.segment import segment_slide
 from wsi_pipeline.stages.tile import tile_slide

@@ -15,16 +15,20 @@ from wsi_pipeline.config import Config, NucleiSettings
 from wsi_pipeline.errors import ConfigError, StoreError
 from wsi_pipeline.stages.inspect import SlideRecord
 from wsi_pipeline.stages.measure import measure_segmentation
-from wsi_pipeline.stages.nuclei import SCHEMA, Gate, find_nuclei
+from wsi_pipeline.stages.nuclei import SCHEMA, find_nuclei
+from wsi_pipeline.stages.nuclei_tile import Gate
 from wsi_pipeline.store import LABELS, Segmentation, read_arrays, read_points
 
 TILE_PX = 1024
 
 
-def tiled_by(config: Config, tile_px: int, **segment: Any) -> Config:
+MODELS = ("nuclei-1", "none")
+
+
+def tiled_by(config: Config, tile_px: int, model: str = "nuclei-1", **segment: Any) -> Config:
     return replace(
         config,
-        nuclei=NucleiSettings(tile_px=tile_px),
+        nuclei=NucleiSettings(model=model, tile_px=tile_px),
         segment=replace(config.segment, **segment),
     )
 
@@ -119,7 +123,51 @@ def test_the_map_shows_the_rows(
     assert np.abs(tumour.sum() - len(gated["area_um2"])) <= 0.05 * tumour.sum()
 
 
-def test_a_map_is_on_level_0_whatever_the_working_plane(tmp_path: Path, config: Config) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_without_a_segmentation_tiles_do_not_show_either(
+    record: SlideRecord, config: Config, tmp_path: Path, model: str
+) -> None:
+    gate, written = Gate(None, only_tumour=False), []
+    for tile_px in (512, 4096):
+        out = tmp_path / f"{tile_px}.parquet"
+        find_nuclei(record, gate=gate, config=tiled_by(config, tile_px, model), out=out)
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nuclei_are_cut_at_the_edge_of_the_slide(
+    tmp_path: Path, config: Config, model: str
+) -> None:
+    """The plane is no whole number of strides; what is drawn beyond it is not there."""
+    rows, columns = np.mgrid[:301, :203] * 0.5
+    picture = np.full((301, 203, 3), (170, 110, 160), float)
+    for down, right in ((150.5, 40.0), (75.0, 101.5), (60.0, 50.0), (0.0, 0.0)):
+        picture[(rows - down) ** 2 + (columns - right) ** 2 < 25] = (90, 60, 140)
+    picture += np.random.default_rng(3).normal(0, 3, picture.shape)
+    record = open_record(
+        write_tiff(tmp_path / "s.tiff", picture.clip(0, 255).astype(np.uint8), mpp=0.5)
+    )
+    out, instances = tmp_path / "n.parquet", tmp_path / "n.npy"
+    find_nuclei(
+        record,
+        gate=Gate(None, only_tumour=False),
+        config=tiled_by(config, 256, model),
+        out=out,
+        instances=instances,
+    )
+    found, plane = read_points(out)[0], np.load(instances)
+    assert plane.shape == (301, 203)
+    assert (np.bincount(plane.ravel())[1:] * 0.25).tolist() == found["area_um2"].tolist()
+    whole = found["area_um2"][~found["touches_edge"]]
+    assert whole.tolist() == pytest.approx([25 * np.pi], rel=0.15)
+    assert found["touches_edge"].sum() >= 2
+
+
+@pytest.mark.parametrize(("model", "working"), [("nuclei-1", 0.5), ("none", 0.25)])
+def test_a_map_is_on_level_0_whatever_the_working_plane(
+    tmp_path: Path, config: Config, model: str, working: float
+) -> None:
     rng = np.random.default_rng(3)
     rows, columns = np.mgrid[:640, :512] * 0.125
     picture = np.full((640, 512, 3), (170, 110, 160), float)
@@ -131,9 +179,11 @@ def test_a_map_is_on_level_0_whatever_the_working_plane(tmp_path: Path, config: 
     )
     out, instances = tmp_path / "n.parquet", tmp_path / "n.npy"
     gate = Gate(None, only_tumour=False)
-    find_nuclei(record, gate=gate, config=config, out=out, instances=instances)
+    find_nuclei(
+        record, gate=gate, config=tiled_by(config, 2048, model), out=out, instances=instances
+    )
     found, about = read_points(out)
-    assert about["mpp"]["working"] == 0.25
+    assert about["mpp"]["working"] == working
     assert "tissue" not in found
     plane = np.load(instances)
     assert plane.shape == (640, 512)
@@ -152,6 +202,8 @@ def test_the_table_says_how_it_came_about(
     assert about["mpp"]["working"] == pytest.approx(0.5)
     assert about["stain"]["is_estimated"]
     assert "tile_px" not in about["provenance"]["settings"]["nuclei"]
+    assert (about["outlined_by"]["id"], about["outlined_by"]["mpp"]) == ("nuclei-1", 0.5)
+    assert not any("/" in str(value) for value in about["outlined_by"].values())
     assert record.path.name not in json.dumps(about)
 
 

@@ -9,7 +9,7 @@ from snakemake.utils import validate
 from wsi_pipeline import __version__
 from wsi_pipeline.cli.inputs import format_settings, read_cases, read_settings
 from wsi_pipeline.errors import WsiPipelineError
-from wsi_pipeline.stages.resources import model_card
+from wsi_pipeline.stages.resources import model_card, nuclei_card
 
 validate(config, "../schemas/config.schema.yaml")
 
@@ -20,6 +20,7 @@ try:
     SETTINGS = format_settings(config["settings"])
     CHOSEN = read_settings(None, SETTINGS).segment
     MODEL = model_card(CHOSEN.model).sha256
+    OUTLINER = nuclei_card(read_settings(None, SETTINGS).nuclei.model)
     ROWS = {row.declared.slide_id: row for row in read_cases(TABLE, check_files=False)}
 except WsiPipelineError as fault:
     raise WorkflowError(str(fault)) from fault

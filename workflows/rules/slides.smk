@@ -97,6 +97,7 @@ rule nuclei:
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
+        model=OUTLINER and OUTLINER.sha256,
         settings=settings_for("slide", "segment", "nuclei"),
     shell:
         "WSI_FAILURE_NOTE={params.failure:q} WSI_FAILURE_LOG={log:q} wsi-pipeline"

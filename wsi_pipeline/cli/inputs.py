@@ -114,7 +114,12 @@ def read_annotated_table(path: Path) -> tuple[AnnotatedSlide, ...]:
     )
 
 
-def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+def read_settings(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
     """Settings from a YAML file with changes from the command line on top.
 
     Parameters
@@ -123,6 +128,8 @@ def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         YAML file; None for the defaults.
     overrides
         Texts ``section.field=value``; the value is read as JSON or YAML.
+    defaults
+        Sections and fields that neither of them names; None for those of `Config`.
 
     Raises
     ------
@@ -130,6 +137,9 @@ def read_settings(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         Naming every fault at once.
     """
     tree = read_yaml(path) if path else {}
+    for section, fields in (defaults or {}).items():
+        given = tree.get(section, {})
+        tree[section] = {**fields, **given} if isinstance(given, Mapping) else given
     return parse_config(merge_overrides(tree, overrides), source=str(path or "settings"))
 
 

@@ -37,7 +37,7 @@ from wsi_pipeline.cli.output import answer
 from wsi_pipeline.cli.snakemake import INTERRUPTED, Workflow
 from wsi_pipeline.errors import ConfigError, StoreError, WsiPipelineError
 from wsi_pipeline.stages.artefacts import write_text
-from wsi_pipeline.stages.resources import is_shipped, model_card, share_folder
+from wsi_pipeline.stages.resources import is_shipped, model_card, nuclei_card, share_folder
 
 
 def run(
@@ -106,10 +106,15 @@ def _check_inputs(
         faults.append(str(fault))
     try:
         settings = merge_overrides(read_yaml(config) if config else {}, changes)
-        card = model_card(read_settings(config, changes).segment.model)
-        if not is_shipped(card):
-            # Snakemake works in the folder of the results, where a relative path means nothing.
-            settings["segment"]["model"] = str(card.folder)
+        chosen = read_settings(config, changes)
+        cards = {
+            "segment": model_card(chosen.segment.model),
+            "nuclei": nuclei_card(chosen.nuclei.model),
+        }
+        for section, card in cards.items():
+            if card is not None and not is_shipped(card):
+                # Snakemake works in the folder of the results, where a relative path means nothing.
+                settings[section]["model"] = str(card.folder)
     except WsiPipelineError as fault:
         faults.append(str(fault))
     if faults:

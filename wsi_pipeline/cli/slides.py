@@ -189,7 +189,8 @@ def nuclei(
     as_json: AsJson = False,
 ) -> None:
     """Find the nuclei of the tumour, or of the whole slide, and write a table of them."""
-    from wsi_pipeline.stages.nuclei import Gate, find_nuclei  # noqa: PLC0415
+    from wsi_pipeline.stages.nuclei import find_nuclei  # noqa: PLC0415
+    from wsi_pipeline.stages.nuclei_tile import Gate  # noqa: PLC0415
     from wsi_pipeline.stages.workers import with_workers  # noqa: PLC0415
 
     if segmentation is None and not everywhere:

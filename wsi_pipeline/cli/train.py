@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from wsi_pipeline.cli.inputs import read_annotated_table, read_settings
 from wsi_pipeline.cli.options import AsJson, Overrides, SettingsFile
 from wsi_pipeline.cli.output import answer
 from wsi_pipeline.cli.progress import show_progress
+from wsi_pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from wsi_pipeline.stages.annotated import AnnotatedSlides
@@ -28,6 +30,9 @@ def train(
             help="Table of annotated slides: path, annotations, mpp.", metavar="TABLE.tsv"
         ),
     ] = None,
+    nuclei: Annotated[
+        bool, typer.Option("--nuclei", help="Learn to outline nuclei, from phantoms alone.")
+    ] = False,
     base: Annotated[
         str | None, typer.Option("--from", help="Model to start from: id or folder.")
     ] = None,
@@ -41,6 +46,13 @@ def train(
     from wsi_pipeline.stages.start import start_from  # noqa: PLC0415
     from wsi_pipeline.stages.train import train_model  # noqa: PLC0415
 
+    if nuclei:
+        if annotations or base:
+            raise ConfigError(
+                "--nuclei learns from phantoms alone; leave out --annotations, --from"
+            )
+        _train_nuclei(out, workers or available_cores(), config, overrides, as_json=as_json)
+        return
     settings = read_settings(config, overrides or ())
     table = read_annotated_table(annotations) if annotations else ()
     start = start_from(base, settings.train) if base else None
@@ -76,6 +88,22 @@ def quantise(
     agreement = quantise_model(find_model(model), out=out, workers=workers or available_cores())
     line = f"{out}: {agreement:.2%} of held-out phantoms' tissue is called as in float32"
     answer({"out": out, "agreement": agreement}, line, as_json=as_json)
+
+
+def _train_nuclei(
+    out: Path,
+    workers: int,
+    config: Path | None,
+    overrides: Sequence[str] | None,
+    *,
+    as_json: bool,
+) -> None:
+    from wsi_pipeline.stages.train_nuclei import NUCLEAR_TRAINING, train_nuclei  # noqa: PLC0415
+
+    settings = read_settings(config, overrides or (), defaults={"train": NUCLEAR_TRAINING})
+    with show_progress("train", unit="steps") as tell:
+        result = train_nuclei(settings, out=out, workers=workers, on_progress=tell)
+    _tell_score(out, result.score, before=None, as_json=as_json)
 
 
 def _tell_slides(annotated: AnnotatedSlides, *, as_json: bool) -> None:

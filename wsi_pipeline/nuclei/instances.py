@@ -46,7 +46,8 @@ reach further."""
 
 BLUR_UM = 0.4
 """Standard deviation of the blur against noise, µm: about that of the optics."""
-_SPUR_UM = 0.8  # radius of the disc that must fit everywhere
+SPUR_UM = 0.8
+"""Radius of the disc that must fit everywhere in a nucleus, µm."""
 _MIN_ELLIPTICITY = 0.85  # less is bent, ragged or several
 
 
@@ -79,11 +80,16 @@ def segment_nuclei(
     smooth : (Y, X) float32
         Density, blurred by `BLUR_UM`, on which outlines were drawn.
     """
-    smooth = ndimage.gaussian_filter(density, BLUR_UM / mpp, truncate=3.0)
+    smooth = blurred(density, mpp=mpp)
     contrast = contrast_map(smooth, stain, mpp=mpp)
     basins = find_basins(contrast, mpp=mpp, settings=settings)
     labels = draw_outlines(basins, contrast, mpp=mpp, min_contrast=settings.min_contrast)
-    return _plausible(labels, mpp=mpp, settings=settings), smooth
+    return plausible(labels, mpp=mpp, settings=settings), smooth
+
+
+def blurred(density: Floats, *, mpp: float) -> Floats:
+    """Density without noise, on which that of a nucleus is measured."""
+    return np.asarray(ndimage.gaussian_filter(density, BLUR_UM / mpp, truncate=3.0))
 
 
 def draw_outlines(basins: Labels, contrast: Floats, *, mpp: float, min_contrast: float) -> Labels:
@@ -94,10 +100,10 @@ def draw_outlines(basins: Labels, contrast: Floats, *, mpp: float, min_contrast:
     inside = (contrast > edge[basins]) & (level > min_contrast)[basins]
     labels = np.where(inside, basins, 0).astype(np.int32)
     labels = filled(labels, most_px=MAX_HOLE_UM2 / mpp**2)
-    return largest_pieces(opened(labels, _SPUR_UM / mpp), count=count)
+    return largest_pieces(opened(labels, SPUR_UM / mpp), count=count)
 
 
-def _plausible(labels: Labels, *, mpp: float, settings: NucleiSettings) -> Labels:
+def plausible(labels: Labels, *, mpp: float, settings: NucleiSettings) -> Labels:
     """Keep what has the size and shape of a nucleus, numbered anew."""
     moments = measure_moments(labels, int(labels.max(initial=0)))
     area_um2, length_um = moments.area * mpp**2, moments.axes_px()[0] * mpp

@@ -36,9 +36,6 @@ Labels = NDArray[np.int32]
 
 MAX_HOLE_UM2 = 25.0
 """Pale centres of vesicular nuclei are filled up to this area, µm²."""
-# Contrast at which the picture is read, highest first: 0 is ground, 1 the nuclei around.
-_LEVELS = (1.10, 0.98, 0.86, 0.74, 0.62, 0.50, 0.38, 0.28)
-_PARTED = (0.98, 0.74, 0.50, 0.38)
 _DEEPEST_UM = 12.0  # depth beyond which no nucleus reaches
 _BLURS_UM = (0.5, 1.0)  # blur of the depth against ragged outlines, fine and coarse
 # Worth rises from 0 to 1 between these shares of the ellipse and of the convex hull.  Two
@@ -47,8 +44,25 @@ _ELLIPSE, _HULL = (0.80, 0.98), (0.85, 0.97)
 # So it does up to this area: parts of a nucleus are smaller than it.
 _FULL_UM2 = (0.0, 30.0)
 _LEAST_WORTH = 0.01
-_GROUND = 0.25  # contrast below which nothing belongs to a nucleus
 _RIM_UM = 2.5  # width of the surroundings of a nucleus: its outline is sought there
+
+
+class Levels(NamedTuple):
+    """Heights at which a picture is read: 0 is ground, 1 the middle of a nucleus.
+
+    ``whole`` run from the highest down; at those that are also in ``parted`` pieces are parted.
+    Nothing below ``ground`` belongs to a nucleus.
+    """
+
+    whole: tuple[float, ...]
+    parted: tuple[float, ...]
+    ground: float
+
+
+OF_DENSITY = Levels(
+    (1.10, 0.98, 0.86, 0.74, 0.62, 0.50, 0.38, 0.28), (0.98, 0.74, 0.50, 0.38), 0.25
+)
+"""For haematoxylin: nuclei are as dense as those around (1), more, or less."""
 
 
 class _Choice(NamedTuple):
@@ -58,38 +72,43 @@ class _Choice(NamedTuple):
     worth: NDArray[np.float64]
 
 
-def find_basins(contrast: Floats, *, mpp: float, settings: NucleiSettings) -> Labels:
+def find_basins(
+    height: Floats, *, mpp: float, settings: NucleiSettings, levels: Levels = OF_DENSITY
+) -> Labels:
     """Number the surroundings of each nucleus.
 
     Parameters
     ----------
-    contrast : (Y, X) float32
-        Haematoxylin, see `levels.contrast_map`.
+    height : (Y, X) float32
+        How nuclear each pixel is: haematoxylin (`levels.contrast_map`), or what a network says.
     mpp
         Width of a pixel, µm.
     settings
         Sizes that a nucleus may have.
+    levels
+        At which heights it is read.
 
     Returns
     -------
     (Y, X) int32
         0 where there can be no nucleus.  The numbers carry no order.
     """
-    choice = _Choice(np.zeros(contrast.shape, np.int32), np.zeros(contrast.shape))
-    for pieces in read_pieces(contrast, mpp=mpp):
+    choice = _Choice(np.zeros(height.shape, np.int32), np.zeros(height.shape))
+    for pieces in read_pieces(height, mpp=mpp, levels=levels):
         choice = _better(choice, pieces, mpp=mpp, settings=settings)
     chosen = np.where(choice.worth > _LEAST_WORTH, choice.owner, 0)
     used = np.zeros(int(chosen.max(initial=0)) + 1, np.int32)
     used[np.unique(chosen)] = 1
     used[0] = 0
-    return _surroundings((np.cumsum(used) * used).astype(np.int32)[chosen], contrast, mpp=mpp)
+    numbered = (np.cumsum(used) * used).astype(np.int32)[chosen]
+    return _surroundings(numbered, height > levels.ground, mpp=mpp)
 
 
-def read_pieces(contrast: Floats, *, mpp: float) -> Iterator[Labels]:
+def read_pieces(height: Floats, *, mpp: float, levels: Levels) -> Iterator[Labels]:
     """Number the pieces of every reading, (Y, X) int32 each, those of the highest level first."""
-    for level in _LEVELS:
-        dense = contrast > level
-        if level in _PARTED:
+    for level in levels.whole:
+        dense = height > level
+        if level in levels.parted:
             yield from _parted(dense, mpp=mpp)
         whole = label(dense, connectivity=1)  # type: ignore[no-untyped-call]
         yield filled(np.asarray(whole, np.int32), most_px=MAX_HOLE_UM2 / mpp**2)
@@ -142,8 +161,8 @@ def _better(choice: _Choice, pieces: Labels, *, mpp: float, settings: NucleiSett
     )
 
 
-def _surroundings(chosen: Labels, contrast: Floats, *, mpp: float) -> Labels:
+def _surroundings(chosen: Labels, raised: NDArray[np.bool_], *, mpp: float) -> Labels:
     """Give every pixel that may belong to a nucleus to the nearest."""
     away_px, (row, column) = ndimage.distance_transform_edt(chosen == 0, return_indices=True)
-    near = (away_px * mpp <= _RIM_UM) & ((contrast > _GROUND) | (chosen > 0))
+    near = (away_px * mpp <= _RIM_UM) & (raised | (chosen > 0))
     return np.where(near, chosen[row, column], 0).astype(np.int32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class ModelCard:
         Weights inside the folder; None for a model without learnt weights.
     training_data, intended_use, limits
         Plain words for the reader of a report.
+    classes
+        What it tells apart, in the order of its logits.
     never_called
         Classes that the model cannot call; their absence from a label map says nothing.
     temperature
@@ -102,6 +104,7 @@ class ModelCard:
     intended_use: str
     limits: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = CLASS_NAMES
     never_called: tuple[str, ...] = ()
     temperature: float = 1.0
     false_tumour: float = 0.0
@@ -152,8 +155,8 @@ class ModelCard:
         }
 
 
-def read_card(folder: Path) -> ModelCard:
-    """Read and check the card of the model in ``folder``.
+def read_card(folder: Path, *, classes: Sequence[str] = CLASS_NAMES) -> ModelCard:
+    """Read and check the card of the model in ``folder``, which must tell those classes apart.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def read_card(folder: Path) -> ModelCard:
         ) from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ModelMismatchError(f"{path} is not valid TOML: {fault}") from fault
-    faults = _faults(raw)
+    faults = _faults(raw, classes)
     if faults:
         raise ModelMismatchError(f"{path}: " + "; ".join(faults))
     card = _card(folder, raw)
@@ -184,7 +187,7 @@ def read_card(folder: Path) -> ModelCard:
     return card
 
 
-def _faults(raw: Mapping[str, Any]) -> list[str]:
+def _faults(raw: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
     faults = [f"'{name}' must be a text" for name in _TEXT if not isinstance(raw.get(name), str)]
     if not _is_number(raw.get("mpp")) or raw["mpp"] <= 0:
         faults.append("'mpp' must be a number above zero")
@@ -193,11 +196,11 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
         for name, least in (("stride_px", 1), ("halo_px", 0))
         if not _is_whole(raw.get(name), least=least)
     ]
-    if raw.get("classes") != list(CLASS_NAMES):
-        faults.append(f"'classes' must be {', '.join(CLASS_NAMES)}, in this order")
+    if raw.get("classes") != list(classes):
+        faults.append(f"'classes' must be {', '.join(classes)}, in this order")
     never_called = raw.get("never_called", [])
-    if not isinstance(never_called, list) or any(name not in CLASS_NAMES for name in never_called):
-        faults.append(f"'never_called' must be a list of classes: {', '.join(CLASS_NAMES)}")
+    if not isinstance(never_called, list) or any(name not in classes for name in never_called):
+        faults.append(f"'never_called' must be a list of classes: {', '.join(classes)}")
     faults += _loader_faults(raw)
     faults += _normalisation_faults(_table(raw, "normalisation"))
     faults += [f for name in _FILES if name in raw for f in _file_faults(raw, name)]
@@ -317,6 +320,7 @@ def _card(folder: Path, raw: Mapping[str, Any]) -> ModelCard:
         parameters=architecture,
         weights_file=weights.get("file"),
         weights_sha256=weights.get("sha256"),
+        classes=tuple(raw["classes"]),
         never_called=tuple(raw.get("never_called", ())),
         temperature=float(_table(raw, "calibration").get("temperature", 1.0)),
         false_tumour=float(_table(raw, "calibration").get("false_tumour", 0.0)),

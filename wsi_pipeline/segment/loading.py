@@ -11,6 +11,7 @@ The result is a plain callable, so the rest of the pipeline knows nothing of tor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,7 +183,12 @@ class Segmenter:
 
 
 def load_segmenter(
-    folder: Path, *, device: str = "auto", precision: str = "float32", runtime: str = "torch"
+    folder: Path,
+    *,
+    classes: Sequence[str] = CLASS_NAMES,
+    device: str = "auto",
+    precision: str = "float32",
+    runtime: str = "torch",
 ) -> Segmenter:
     """Load the model in ``folder``.
 
@@ -190,6 +196,8 @@ def load_segmenter(
     ----------
     folder
         Holds ``model.toml`` and the weights it names.
+    classes
+        What the model must tell apart.
     device
         ``auto`` (a GPU where torch sees one), ``cpu`` or ``cuda``.
     precision
@@ -200,10 +208,9 @@ def load_segmenter(
     Raises
     ------
     ModelMismatchError
-        If card, weights and output do not agree, or the device or the runtime is not there, or the
-        model does not compute in that precision.
+        If card, weights and output do not agree, or device, runtime or precision are not there.
     """
-    card = read_card(folder)
+    card = read_card(folder, classes=classes)
     device = settle_device(device)
     precision = settle_precision(precision, card=card, device=device, runtime=runtime)
     if runtime == "torch":
@@ -301,9 +308,9 @@ def _architecture(card: ModelCard) -> ColourDeconvolution | PixelNetwork:
         if card.architecture == "colour-deconvolution":
             return ColourDeconvolution(**card.parameters)
         if card.architecture == "unet":
-            return UNet(**card.parameters, classes=len(CLASS_NAMES))
+            return UNet(**card.parameters, classes=len(card.classes))
         if card.architecture == "lite-unet":
-            return LiteUNet(**card.parameters, classes=len(CLASS_NAMES))
+            return LiteUNet(**card.parameters, classes=len(card.classes))
     except (TypeError, ValueError, RuntimeError) as fault:
         raise ModelMismatchError(
             f"model '{card.id}': [architecture] does not fit '{card.architecture}': {fault}"
@@ -383,7 +390,7 @@ def check_output(segmenter: Segmenter) -> None:
         raise ModelMismatchError(
             f"model '{card.id}' does not run on a tile of {edge} × {edge} px: {fault}"
         ) from fault
-    expected = (len(CLASS_NAMES), edge, edge)
+    expected = (len(card.classes), edge, edge)
     if probabilities.shape != expected:
         raise ModelMismatchError(
             f"model '{card.id}' returns {probabilities.shape} for a tile of {edge} × {edge} px, "

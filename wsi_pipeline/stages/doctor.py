@@ -20,8 +20,11 @@ from pathlib import Path
 import numpy as np
 from packaging.requirements import Requirement
 
+from wsi_pipeline.classes import CLASS_NAMES
+from wsi_pipeline.config import parse_config
 from wsi_pipeline.errors import WsiPipelineError
 from wsi_pipeline.geometry import Box
+from wsi_pipeline.nuclei import NUCLEAR_CLASSES
 from wsi_pipeline.stages.machine import Finding, Status, examine_machine
 from wsi_pipeline.stages.resources import share_folder
 
@@ -132,7 +135,10 @@ def _models() -> Iterator[Finding]:
 def _load(folder: Path) -> str:
     from wsi_pipeline.segment import load_segmenter  # noqa: PLC0415
 
-    return f"loads and runs, sha256 {load_segmenter(folder, device='cpu').card.sha256[:16]}…"
+    of_nuclei = folder.name == parse_config({}).nuclei.model
+    classes = NUCLEAR_CLASSES if of_nuclei else CLASS_NAMES
+    card = load_segmenter(folder, classes=classes, device="cpu").card
+    return f"loads and runs, sha256 {card.sha256[:16]}…"
 
 
 def _try(subject: str, describe: Callable[[], str], remedy: str) -> Finding:

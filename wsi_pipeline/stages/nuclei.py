@@ -1,14 +1,13 @@
 """``slide.json`` + ``segmentation.ome.zarr`` → ``nuclei.parquet``: which nuclei are there?
 
-A second pass over the slide at 0.25 to 0.5 µm/px.  One Dask task per tile reads its box with
-its context, outlines the nuclei and hands back the rows of those whose centroid lies in its
-write box: none is lost at a seam, none counted twice.
+A second pass over the slide at 0.25 to 0.5 µm/px, one Dask task per tile (`nuclei_tile`).  Each
+hands back the rows of the nuclei whose centroid lies in its write box: none is lost at a seam,
+none counted twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,106 +23,21 @@ from wsi_pipeline.geometry import Box, Grid
 from wsi_pipeline.nuclei import (
     COARSEST_MPP,
     NUCLEUS_DTYPE,
-    TILE_REACH_UM,
     Nuclei,
     Stain,
-    cell_px,
-    describe_nuclei,
     estimate_stain,
-    haematoxylin_od,
-    owned_by,
-    segment_nuclei,
     working_mpp,
 )
 from wsi_pipeline.stages.artefacts import provenance, remove, used_settings, whole
 from wsi_pipeline.stages.inspect import SlideRecord
-from wsi_pipeline.stages.segment import open_cached
-from wsi_pipeline.store import LABELS, Segmentation, write_points
-from wsi_pipeline.tiling import Tile, TilePlan, TileShape, plan_tiles, plan_whole
+from wsi_pipeline.stages.nuclei_tile import Gate, NucleiModel, NucleiTile, settle_model
+from wsi_pipeline.store import Segmentation, write_points
+from wsi_pipeline.tiling import TilePlan, TileShape, plan_tiles, plan_whole
 
 SCHEMA = "wsi_pipeline/nuclei/1"
 MAX_MAP_PX = 10_000
 _PATCH_UM, _PATCHES = 64.0, 300
 _STRIP_PX = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Where nuclei are looked for.
-
-    Parameters
-    ----------
-    segmentation
-        Its labels name the tissue of each nucleus; None where there is none.
-    only_tumour
-        Whether nuclei elsewhere than in tumour are left out.
-    """
-
-    segmentation: Path | None
-    only_tumour: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NucleiTile:
-    """Tile function: read → density → outlines → rows, for one tile.
-
-    Parameters
-    ----------
-    record
-        The slide; opened once per process.
-    grid
-        The working plane.
-    stain
-        That of the whole slide.
-    gate
-        Where nuclei count.
-    config
-        Settings.
-    map_path
-        Array on the working plane to mark nuclei in; None for no map.
-    """
-
-    record: SlideRecord
-    grid: Grid
-    stain: Stain
-    gate: Gate
-    config: Config
-    map_path: Path | None
-
-    def __call__(self, tile: Tile) -> tuple[Nuclei, NDArray[np.uint8]]:
-        """Find the nuclei of one tile; return their rows and the classes of their tissue."""
-        rgb = open_cached(self.record).read_region(tile.read, self.grid.mpp)
-        density = haematoxylin_od(rgb, self.stain)
-        labels, smooth = segment_nuclei(
-            density, mpp=self.grid.mpp, stain=self.stain, settings=self.config.nuclei
-        )
-        found = describe_nuclei(labels, smooth, box=tile.read, grid=self.grid)
-        tissue = self._tissue_of(found, tile.write)
-        keep = owned_by(found, tile.write, grid=self.grid)
-        if self.gate.only_tumour:
-            keep &= tissue == TUMOUR
-        if self.map_path is not None:
-            _mark(self.map_path, labels, keep, first_px=found["first_px"], box=tile.read)
-        return found[keep], tissue[keep]
-
-    def _tissue_of(self, found: Nuclei, write: Box) -> NDArray[np.uint8]:
-        """Class of the label under each centroid; background where nothing was segmented."""
-        if self.gate.segmentation is None:
-            return np.zeros(len(found), np.uint8)
-        store = Segmentation(self.gate.segmentation)
-        box = store.grid.covering(write, self.grid) & store.grid.box
-        labels = np.asarray(store.array(LABELS)[box.slices], np.uint8)
-        row, column = (
-            np.floor((found[name] - origin_um) / store.grid.mpp).astype(np.int64) - first
-            for name, origin_um, first in (
-                ("down_um", store.grid.origin_um[0], box.top),
-                ("right_um", store.grid.origin_um[1], box.left),
-            )
-        )
-        inside = (row >= 0) & (row < box.height) & (column >= 0) & (column < box.width)
-        tissue = np.zeros(len(found), np.uint8)
-        tissue[inside] = labels[row[inside], column[inside]]
-        return tissue
 
 
 def find_nuclei(
@@ -164,21 +78,24 @@ def find_nuclei(
     StoreError
         If the segmentation is missing or of another slide.
     ConfigError
-        If a map was asked for of a slide that is too large.
+        If a map was asked for of a slide that is too large, or there is no such model.
+    ModelMismatchError
+        If the model does not tell nuclei.
     """
     if instances is not None:
         _check_map(record)
-    store = _open_gate(record, gate)
+    store, model = _open_gate(record, gate), settle_model(config)
     found: tuple[Nuclei, NDArray[np.uint8]] = (np.zeros(0, NUCLEUS_DTYPE), np.zeros(0, np.uint8))
-    grid, stain, status, reason = _prepare(record, gate=gate, store=store)
+    grid, stain, status, reason = _prepare(record, gate=gate, store=store, model=model)
     work = None if instances is None else instances.with_name(instances.name + ".work")
     if stain is not None:
-        job = NucleiTile(record, grid, stain, gate, config, work)
+        job = NucleiTile(record, grid, stain, gate, config, work, model)
         found = _sweep(job, store, on_progress=on_progress)
     if instances is not None and work is not None:
         _write_map(instances, work, found[0], grid=grid, record=record)
     about = {"count": len(found[0]), "status": status, "reason": reason}
     attributes = _attributes(record, gate, config=config, store=store) | about
+    attributes["outlined_by"] = None if model is None else model.to_json()
     attributes["stain"] = None if stain is None else stain.to_json()
     attributes["mpp"]["working"] = None if stain is None else grid.mpp
     _write_table(out, *found, has_tissue=store is not None, attributes=attributes)
@@ -195,7 +112,7 @@ def _open_gate(record: SlideRecord, gate: Gate) -> Segmentation | None:
 
 
 def _prepare(
-    record: SlideRecord, *, gate: Gate, store: Segmentation | None
+    record: SlideRecord, *, gate: Gate, store: Segmentation | None, model: NucleiModel | None
 ) -> tuple[Grid, Stain | None, str, str]:
     """Working plane and stain; without a stain, status and reason why nothing is looked for."""
     with record.open() as slide:
@@ -206,7 +123,7 @@ def _prepare(
                 f"{COARSEST_MPP:g} µm or finer"
             )
             return slide.grid, None, "not_assessable", reason
-        grid = slide.grid.at_mpp(mpp)
+        grid = slide.grid.at_mpp(mpp if model is None else max(mpp, model.mpp))
         if store is not None and gate.only_tumour and not (store.read_labels() == TUMOUR).any():
             return grid, None, "not_defined", "no tumour was segmented"
         sample = [slide.read_region(box, mpp).reshape(-1, 3)[::3] for box in _patches(grid, store)]
@@ -241,9 +158,7 @@ def _sweep(
 ) -> tuple[Nuclei, NDArray[np.uint8]]:
     """Run over the tiles; rows in the order of their first pixels, whoever found them."""
     grid, settings = job.grid, job.config.segment
-    shape = TileShape(
-        job.config.nuclei.tile_px, int(np.ceil(TILE_REACH_UM / grid.mpp)), cell_px(grid.mpp)
-    )
+    shape = job.tile_shape
     plan = plan_whole(grid, shape=shape)
     if store is not None and job.gate.only_tumour:
         plan = _over(grid, store, store.read_labels() == TUMOUR, shape=shape)
@@ -314,25 +229,6 @@ def _check_map(record: SlideRecord) -> None:
 def _create_map(path: Path, shape: tuple[int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.lib.format.open_memmap(path, mode="w+", dtype=np.uint32, shape=shape).flush()
-
-
-def _mark(
-    path: Path,
-    labels: NDArray[np.int32],
-    keep: NDArray[np.bool_],
-    *,
-    first_px: NDArray[np.int64],
-    box: Box,
-) -> None:
-    """Mark the pixels of nuclei with the index of their first pixel plus one.
-
-    Tiles mark different pixels, though in shared rows; each writes its own and no others.
-    """
-    values = np.concatenate([[0], np.where(keep, first_px + 1, 0)]).astype(np.uint32)
-    row, column = np.nonzero(values[labels])
-    plane = np.load(path, mmap_mode="r+")
-    plane[row + box.top, column + box.left] = values[labels[row, column]]
-    plane.flush()
 
 
 def _write_map(path: Path, work: Path, nuclei: Nuclei, *, grid: Grid, record: SlideRecord) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsi_pipeline.errors import ConfigError
+from wsi_pipeline.nuclei import NUCLEAR_CLASSES
 from wsi_pipeline.segment.card import ModelCard, read_card
 
 _PACKAGE = Path(__file__).parents[1]
@@ -47,6 +48,11 @@ def model_card(model: str) -> ModelCard:
         If there is no such model, or its card or weights are at fault.
     """
     return read_card(find_model(model))
+
+
+def nuclei_card(model: str) -> ModelCard | None:
+    """Card of a network of nuclei, as `model_card`; None for the word ``none``: no network."""
+    return None if model == "none" else read_card(find_model(model), classes=NUCLEAR_CLASSES)
 
 
 def is_shipped(card: ModelCard) -> bool:

@@ -50,10 +50,10 @@ class Start:
     base: ModelCard | None = None
 
 
-def new_start(settings: TrainSettings) -> Start:
+def new_start(settings: TrainSettings, *, classes: int = len(CLASS_NAMES)) -> Start:
     """Random weights, which the seed decides, and an encoder that photographs have taught."""
     torch.manual_seed(settings.seed)
-    classes, width = len(CLASS_NAMES), settings.width
+    width = settings.width
     if settings.network == "lite-unet":
         lite = LiteUNet(width=width, classes=classes)
         lite.encoder.load_state_dict(load_file(share_folder() / _ENCODER))

@@ -1,7 +1,7 @@
 """How is a model learnt?
 
 1. `augment`: one tile becomes many: turns, mirrors, stain of slides and of tissues, light,
-   focus, noise.
+   focus, noise.  `roughen`: nuclei and what lies around them get textures of their own.
 2. `mixing`: tissues of two tiles side by side.
 3. `loss`: how wrong is a label map?
 4. `checkpoint`: the whole state of a training run in one file that runs no code.
@@ -19,6 +19,7 @@ from wsi_pipeline.train.loop import Fit, Progress, fit
 from wsi_pipeline.train.loss import mean_dice
 from wsi_pipeline.train.mixing import mix_tiles
 from wsi_pipeline.train.novelty import fit_familiar
+from wsi_pipeline.train.roughen import roughen
 
 __all__ = [
     "Fit",
@@ -30,5 +31,6 @@ __all__ = [
     "fit_temperature",
     "mean_dice",
     "mix_tiles",
+    "roughen",
     "window_px",
 ]

@@ -32,8 +32,8 @@ _BENDS = 5
 _BEND_PX = 7.0
 _SHAKES = (0.03, 0.08, 0.16)
 _REACH_PX = 3
-# Share of tiles whose tissues are recoloured each by itself.
-_RECOLOURED = 0.5
+RECOLOURED = 0.5
+"""Share of tiles whose tissues are recoloured each by itself."""
 # Share of tiles on glass that is not clear: rinsed dye, mounting medium, lamp.
 _TINTED = 0.3
 
@@ -49,7 +49,14 @@ def window_px(edge_px: int) -> int:
     return math.ceil(edge_px * _ZOOM[1] * math.sqrt(2.0) * (1.0 + _STRETCH))
 
 
-def augment(rgb: Rgb, labels: Rgb, *, edge_px: int, rng: np.random.Generator) -> tuple[Rgb, Rgb]:
+def augment(
+    rgb: Rgb,
+    labels: Rgb,
+    *,
+    edge_px: int,
+    rng: np.random.Generator,
+    recoloured: float = RECOLOURED,
+) -> tuple[Rgb, Rgb]:
     """Cut a varied tile out of the middle of a window.
 
     Parameters
@@ -62,6 +69,8 @@ def augment(rgb: Rgb, labels: Rgb, *, edge_px: int, rng: np.random.Generator) ->
         Edge of the tile wanted.
     rng
         Source of chance; the same state gives the same tile.
+    recoloured
+        How often labels take dye apart from each other.
 
     Returns
     -------
@@ -74,7 +83,7 @@ def augment(rgb: Rgb, labels: Rgb, *, edge_px: int, rng: np.random.Generator) ->
     light = _read_at(image, places, mode="bilinear")
     found = _read_at(classes, places, mode="nearest")[0, 0].to(torch.uint8).contiguous().numpy()
     density = -(light.clamp(min=1.0) / 255.0).log()
-    if rng.random() < _RECOLOURED:
+    if rng.random() < recoloured:
         density = recolour(density, found, rng)
     light = _vary_focus(_vary_stain(density, rng), rng)
     noise = rng.standard_normal(light.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 5.0))
