@@ -25,10 +25,12 @@ from wsi_pipeline.measure import (
     call_case,
     measure_nuclei,
 )
+from wsi_pipeline.measure.front import DOUBTFUL
 from wsi_pipeline.measure.pooled_grade import pool_nuclei
 from wsi_pipeline.phantom import PhantomSpec, counterfactuals, sample_spec
 from wsi_pipeline.phantom.nuclei import place_nuclei
 from wsi_pipeline.report import CaseReport, Finding, compose_finding
+from wsi_pipeline.values import Measurement
 
 MPP = 2.0
 LESION = "of solid-cord structure and intermediate nuclear grade"
@@ -127,6 +129,37 @@ def test_no_more_tumour_than_the_model_mistakes_is_a_trace() -> None:
     )
     # One slide with more is enough, and its model's limit is the one that counts for it.
     both = finding_of(replace(slide, false_tumour=share), slide_of("horizontal", "as it is"))
+    assert "by carcinoma" in both.text
+
+
+def doubtful(slide: CaseSlide) -> CaseSlide:
+    """The slide, had its model been unsure of all the tumour."""
+    fronts = {"front_roughness", "tumour_solidity", "tumour_stroma_ratio"}
+    sections = tuple(
+        replace(
+            section,
+            values={
+                name: Measurement.not_assessable(value.unit, DOUBTFUL) if name in fronts else value
+                for name, value in section.values.items()
+            },
+        )
+        for section in slide.sections
+    )
+    return replace(slide, sections=sections)
+
+
+def test_tumour_that_is_doubtful_throughout_is_no_carcinoma() -> None:
+    slide = slide_of("vertical", "as it is")
+    (section,) = slide.sections
+    assert finding_of(doubtful(slide)).text == (
+        "Tumour was segmented only in specks or doubtful throughout, which neither shows nor "
+        "excludes tumour; depth of infiltration, structure and nuclear grade are not assessable"
+    )
+    assert call_case([doubtful(slide)])["tumour"].value.value == "doubtful"
+    # Less than the model mistakes is less still; one slide with a lesion is enough.
+    share = float(section.values["tumour_tissue_fraction"].value)
+    assert "in traces" in finding_of(replace(doubtful(slide), false_tumour=share)).text
+    both = finding_of(doubtful(slide), slide_of("horizontal", "as it is"))
     assert "by carcinoma" in both.text
 
 

@@ -1,7 +1,8 @@
 """What do all sections of a case say together?
 
 1. Amounts of tumour add up over all sections.  Where no slide has more than its model finds in
-   tissue that has none, there are *traces*, which say neither that there is tumour nor what kind.
+   tissue that has none, there are *traces*; where all that is called tumour lies in specks or is
+   doubtful throughout, tumour is *doubtful*.  Neither says that there is tumour, nor what kind.
 2. *Depth* is called from vertical sections alone, and the most infiltrative one decides.  A
    horizontal section shows one level of the skin: on it the call is not defined, and it has no
    say.  A section that could not be assessed leaves the word open above.
@@ -24,6 +25,7 @@ from wsi_pipeline.measure.architecture import (
     name_pattern,
 )
 from wsi_pipeline.measure.calls import Call, CaseSlide, Evidence, Limit
+from wsi_pipeline.measure.front import DOUBTFUL
 from wsi_pipeline.measure.pooled_grade import call_grade, pooled_interval
 from wsi_pipeline.measure.results import SectionMeasurements
 from wsi_pipeline.measure.rollup import roll_up, weights_of
@@ -35,7 +37,7 @@ NO_SLIDE = "no slide of the case was measured"
 NOT_COMPUTED = "this run did not compute it"
 
 _DEPTH, _PATTERN, _AREA = "full_thickness_call", "architecture", "area_tumour_mm2"
-_SHARE = "tumour_tissue_fraction"
+_SHARE, _FRONT = "tumour_tissue_fraction", "front_roughness"
 _DEPTH_VALUES = (
     "full_thickness_fraction",
     "full_thickness_tumour_fraction",
@@ -73,7 +75,7 @@ def call_case(slides: Sequence[CaseSlide]) -> dict[str, Call]:
     Returns
     -------
     dict
-        ``tumour`` (``present``, ``traces`` or ``none``), ``depth`` (`thickness.CALLS`),
+        ``tumour`` (``present``, ``doubtful``, ``traces`` or ``none``), ``depth`` (`thickness.CALLS`),
         ``pattern`` (a growth pattern) and ``grade`` (``1`` to ``3``).  Operational definitions of
         this software for research use; no diagnosis.
     """
@@ -117,7 +119,8 @@ def _call_tumour(case: _Case, slides: Sequence[CaseSlide]) -> Call:
         return Call(dataclasses.replace(area, unit=""), (), evidence)
     if not area.value:
         return Call(Measurement("none", ""), ("none",), evidence)
-    word = "present" if any(map(_exceeds_mistakes, slides)) else "traces"
+    exceeding = [slide for slide in slides if _exceeds_mistakes(slide)]
+    word = "present" if any(map(_has_lesion, exceeding)) else "doubtful" if exceeding else "traces"
     limits = [_mistakes_limit(slide) for slide in slides if slide.false_tumour]
     return Call(Measurement(word, ""), (word,), evidence, limits=tuple(dict.fromkeys(limits)))
 
@@ -126,6 +129,17 @@ def _exceeds_mistakes(slide: CaseSlide) -> bool:
     """Whether a slide has more tumour than its model calls so where there is none."""
     share = _number(roll_up(slide.sections)[_SHARE]) if slide.sections else None
     return share is not None and share > slide.false_tumour
+
+
+def _has_lesion(slide: CaseSlide) -> bool:
+    """Whether some of its tumour is a piece of its own and not doubtful from end to end.
+
+    The front is measured on such tumour alone, however the section lies.
+    """
+    fronts = [
+        section.values[_FRONT] for section in slide.sections if _number(section.values[_AREA])
+    ]
+    return any(front.reason != DOUBTFUL for front in fronts)
 
 
 def _mistakes_limit(slide: CaseSlide) -> Limit:

@@ -48,7 +48,8 @@ _DEPTH_RULE = (
 )
 _TUMOUR_RULE = (
     "Tumour is what was segmented as tumour; traces, where no slide has more of it than its model "
-    "finds in held-out phantom tissue that has none. Its kind and origin are not computed: "
+    "finds in held-out phantom tissue that has none; doubtful, where it lies in specks, or in pieces "
+    "whose mean probability is too low. Its kind and origin are not computed: "
     "“carcinoma” is written where the case table declares a primary site that names no other kind "
     "of tumour."
 )
@@ -213,6 +214,11 @@ def _of_none(calls: Calls) -> tuple[Phrase, ...]:
         words = (
             "Tumour was segmented in traces, no more than the model finds where there is none, "
             "which neither shows nor excludes tumour;"
+        )
+    elif tumour["value"] == "doubtful":
+        words = (
+            "Tumour was segmented only in specks or doubtful throughout, which neither shows nor "
+            "excludes tumour;"
         )
     else:
         words = "No tumour was segmented, which does not exclude tumour;"
