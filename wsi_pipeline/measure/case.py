@@ -75,9 +75,9 @@ def call_case(slides: Sequence[CaseSlide]) -> dict[str, Call]:
     Returns
     -------
     dict
-        ``tumour`` (``present``, ``doubtful``, ``traces`` or ``none``), ``depth`` (`thickness.CALLS`),
-        ``pattern`` (a growth pattern) and ``grade`` (``1`` to ``3``).  Operational definitions of
-        this software for research use; no diagnosis.
+        ``tumour`` (``present``, ``doubtful``, ``traces`` or ``none``), ``depth``
+        (`thickness.CALLS`), ``pattern`` (a growth pattern) and ``grade`` (``1`` to ``3``).
+        Operational definitions of this software for research use; no diagnosis.
     """
     if not any(slide.sections for slide in slides):
         lost = Call(Measurement.not_assessable("", NO_SLIDE), (), ())
@@ -136,10 +136,11 @@ def _has_lesion(slide: CaseSlide) -> bool:
 
     The front is measured on such tumour alone, however the section lies.
     """
-    fronts = [
-        section.values[_FRONT] for section in slide.sections if _number(section.values[_AREA])
-    ]
-    return any(front.reason != DOUBTFUL for front in fronts)
+    return any(
+        _FRONT not in section.values or section.values[_FRONT].reason != DOUBTFUL
+        for section in slide.sections
+        if _number(section.values[_AREA])
+    )
 
 
 def _mistakes_limit(slide: CaseSlide) -> Limit:

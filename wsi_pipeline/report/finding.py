@@ -48,8 +48,8 @@ _DEPTH_RULE = (
 )
 _TUMOUR_RULE = (
     "Tumour is what was segmented as tumour; traces, where no slide has more of it than its model "
-    "finds in held-out phantom tissue that has none; doubtful, where it lies in specks, or in pieces "
-    "whose mean probability is too low. Its kind and origin are not computed: "
+    "finds in held-out phantom tissue that has none; doubtful, where it lies in specks, or in "
+    "pieces whose mean probability is too low. Its kind and origin are not computed: "
     "“carcinoma” is written where the case table declares a primary site that names no other kind "
     "of tumour."
 )
