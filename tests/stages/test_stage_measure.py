@@ -63,6 +63,7 @@ def test_the_file_says_whose_numbers_they_are_and_how_they_came_about(
     assert (about["mpp"], about["mpp_source"]) == (record.info["mpp"], record.info["mpp_source"])
     assert about["backend"] == record.info["backend"]
     assert about["segmented"] == store["provenance"]
+    assert about["nuclei_outlined_by"] is None  # no table was given
 
 
 @pytest.fixture

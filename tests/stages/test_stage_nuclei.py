@@ -184,6 +184,7 @@ def test_a_map_is_on_level_0_whatever_the_working_plane(
     )
     found, about = read_points(out)
     assert about["mpp"]["working"] == working
+    assert about["outlined_by"]["id"] == model
     assert "tissue" not in found
     plane = np.load(instances)
     assert plane.shape == (640, 512)
@@ -203,7 +204,8 @@ def test_the_table_says_how_it_came_about(
     assert about["stain"]["is_estimated"]
     assert "tile_px" not in about["provenance"]["settings"]["nuclei"]
     assert (about["outlined_by"]["id"], about["outlined_by"]["mpp"]) == ("nuclei-1", 0.5)
-    assert not any("/" in str(value) for value in about["outlined_by"].values())
+    assert "not validated on human tissue" in about["outlined_by"]["limits"]
+    assert "folder" not in about["outlined_by"]
     assert record.path.name not in json.dumps(about)
 
 
@@ -249,8 +251,10 @@ def test_without_tumour_there_is_nothing_to_grade(
     measure_segmentation(
         record, tiles=tiles, segmentation=tumour_free, config=config, out=out, nuclei=table
     )
-    grade = json.loads(out.read_text())["values"]["nuclear_grade"]
+    raw = json.loads(out.read_text())
+    grade = raw["values"]["nuclear_grade"]
     assert (grade["status"], grade["reason"]) == ("not_defined", "no tumour was segmented")
+    assert raw["provenance"]["nuclei_outlined_by"] == read_points(table)[1]["outlined_by"]
 
 
 def test_the_grade_joins_the_measurements(

@@ -82,8 +82,10 @@ def measure_segmentation(
     sections = ("measure",) if nuclei is None else ("measure", "grade")
     # Segmentations of earlier versions do not say how novel their slide is.
     numbers, novelty = measured.to_json(), store.attributes.get("novelty")
+    outlined_by = None
     if nuclei is not None:
-        numbers["values"] |= _nuclear_values(record, nuclei, config=config)
+        values, outlined_by = _nuclear_values(record, nuclei, config=config)
+        numbers["values"] |= values
     write_json(
         out,
         {
@@ -102,6 +104,7 @@ def measure_segmentation(
                 "mpp_source": record.info["mpp_source"],
                 "backend": record.info["backend"],
                 "segmented": store.attributes["provenance"],
+                "nuclei_outlined_by": outlined_by,
             },
         },
     )
@@ -135,8 +138,10 @@ def _novelty_flags(novelty: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return [flag.to_json() for flag in flag_novelty(Novelty(**novelty))] if novelty else []
 
 
-def _nuclear_values(record: SlideRecord, path: Path, *, config: Config) -> dict[str, Any]:
-    """Values of the nuclei in tumour, as plain data."""
+def _nuclear_values(
+    record: SlideRecord, path: Path, *, config: Config
+) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
+    """Values of the nuclei in tumour, as plain data, and the network that outlined them, if any."""
     columns, about = read_points(path)
     record.check_same(about, what=f"the table of nuclei {path.name}")
     if about["status"] != "measured":
@@ -145,7 +150,9 @@ def _nuclear_values(record: SlideRecord, path: Path, *, config: Config) -> dict[
         in_tumour = columns["tissue"] == CLASS_NAMES[TUMOUR]
         tumour = {name: column[in_tumour] for name, column in columns.items()}
         values = measure_nuclei(tumour, settings=config.grade)
-    return {name: value.to_json() for name, value in values.items()}
+    # Tables of earlier versions were made without a network, and do not say so.
+    plain = {name: value.to_json() for name, value in values.items()}
+    return plain, about.get("outlined_by")
 
 
 def _joined(

@@ -95,7 +95,7 @@ def find_nuclei(
         _write_map(instances, work, found[0], grid=grid, record=record)
     about = {"count": len(found[0]), "status": status, "reason": reason}
     attributes = _attributes(record, gate, config=config, store=store) | about
-    attributes["outlined_by"] = None if model is None else model.to_json()
+    attributes["outlined_by"] = {"id": "none"} if model is None else model.to_json()
     attributes["stain"] = None if stain is None else stain.to_json()
     attributes["mpp"]["working"] = None if stain is None else grid.mpp
     _write_table(out, *found, has_tissue=store is not None, attributes=attributes)

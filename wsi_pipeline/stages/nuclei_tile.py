@@ -57,8 +57,8 @@ class NucleiModel:
     ----------
     folder, sha256
         Where it lies, and its fingerprint.
-    id, version
-        Its name.
+    id, version, training_data, limits
+        Its name, and what its card says to the reader of a report.
     mpp
         Pixel width it was taught at, µm; slides that are coarser are read as they are.
     stride_px, halo_px
@@ -71,6 +71,8 @@ class NucleiModel:
     sha256: str
     id: str
     version: str
+    training_data: str
+    limits: str
     mpp: float
     stride_px: int
     halo_px: int
@@ -79,8 +81,8 @@ class NucleiModel:
 
     def to_json(self) -> dict[str, Any]:
         """What a table of nuclei says about it; no path."""
-        known = asdict(self)
-        return {name: known[name] for name in ("id", "version", "sha256", "mpp", "precision")}
+        left_out = ("folder", "device", "stride_px", "halo_px")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 def settle_model(config: Config) -> NucleiModel | None:
@@ -102,6 +104,8 @@ def settle_model(config: Config) -> NucleiModel | None:
         card.sha256,
         card.id,
         card.version,
+        card.training_data,
+        card.limits,
         card.mpp,
         card.stride_px,
         card.halo_px,
