@@ -94,6 +94,7 @@ rule nuclei:
     resources:
         mem_mb=memory(2000, per_thread_mb=1000),
         runtime=minutes(20, per_tile_s=200),
+        gpu=1 if OUTLINER and CHOSEN.device == "cuda" else 0,
     params:
         version=__version__,
         failure=str(SLIDE / "failure.json"),
