@@ -1,7 +1,7 @@
 """What does a model make of phantoms it never saw, clean and under stress?
 
 Used by ``accuracy.py``.  The test set has its own seeds and all growth patterns, among them
-trabeculae and glands, which no training phantom has.  Every stress factor is applied alone to
+trabeculae and cords alone, which no training phantom has.  Every stress factor is applied alone to
 the same slides, so that the drop is that factor's.
 """
 

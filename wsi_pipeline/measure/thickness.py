@@ -142,15 +142,18 @@ def extent_of(columns: Columns, tumour: Mask) -> Extent:
     return Extent(hit.sum(axis=1) / count, first / count, last / count, gap / count)
 
 
-def is_full(columns: Columns, extent: Extent, min_cover: float) -> Mask:
-    """Columns through which tumour goes from top to bottom, (N,)."""
+def is_full(columns: Columns, extent: Extent, min_cover: float, *, slack: float = 0.0) -> Mask:
+    """Columns through which tumour goes from top to bottom, (N,).
+
+    ``slack`` loosens every limit by this share of the column's thickness; below 0 it tightens.
+    """
     thickness_um = np.maximum(columns.paths.thickness_um, 1.0)
     top = np.clip(MAX_TOP_UM / thickness_um, MAX_TOP, MOST_TOP)
     return np.asarray(
-        (extent.first <= top)
-        & (extent.last >= 1 - MAX_BOTTOM)
-        & (extent.gap <= MAX_GAP)
-        & (extent.cover >= min_cover)
+        (extent.first <= top + slack)
+        & (extent.last >= 1 - MAX_BOTTOM - slack)
+        & (extent.gap <= MAX_GAP + slack)
+        & (extent.cover >= min_cover - slack)
     )
 
 

@@ -1,7 +1,7 @@
 """Seeds → painted fields at the working mpp, from which a model is taught, and windows of them.
 
-What is painted for training never has glands or trabeculae of tumour: those, and the seeds from
-`FIRST_TEST_SEED` on, are kept for testing.
+What is painted for training never has trabeculae of tumour, nor cords without nests beside them:
+those, and the seeds from `FIRST_TEST_SEED` on, are kept for testing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ from wsi_pipeline.store import halve_image, halve_labels, read_arrays, write_arr
 VALIDATION_SEED, FIRST_TEST_SEED = 500_000, 900_000
 """Phantoms below the first are for training, below the second for validation; from there on they
 are kept for testing and never painted here."""
-TRAINING_PATTERNS: tuple[Architecture, ...] = ("none", "solid", "cord", "solid-cord", "single-file")
-_PATTERN_SHARES = (0.28, 0.2, 0.16, 0.26, 0.1)
+TRAINING_PATTERNS: tuple[Architecture, ...] = (
+    "none",
+    "solid",
+    "solid-cord",
+    "single-file",
+    "glandular",
+)
+_PATTERN_SHARES = (0.26, 0.2, 0.3, 0.1, 0.14)
 _SECTIONS: tuple[Section, ...] = ("vertical", "horizontal", "stroma")
 _SECTION_SHARES = (0.5, 0.2, 0.3)
 _EDGES_MM = (1.6, 3.0)

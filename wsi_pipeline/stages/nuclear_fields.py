@@ -135,7 +135,7 @@ def draw_tile(
         rgb = roughen(rgb, rims != OUTSIDE, rng)
     # Every tissue and its nuclei take dye of their own.
     both = (tissue * len((OUTSIDE, INSIDE, RIM)) + rims).astype(np.uint8)
-    rgb, both = augment(rgb, both, edge_px=edge_px, rng=rng, recoloured=_RECOLOURED)
+    rgb, both = augment(rgb, both, edge_px=edge_px, rng=rng, recoloured=_RECOLOURED, roughened=0.0)
     return rgb, both % len((OUTSIDE, INSIDE, RIM))
 
 

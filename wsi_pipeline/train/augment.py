@@ -5,7 +5,8 @@
 2. Stain is varied in optical density, where dyes add up: every colour takes a random share of
    the others, which turns stain vectors and changes strengths (the idea of Tellez et al. 2018,
    doi:10.1109/TMI.2018.2820199, without assuming two dyes).
-3. In half of the tiles, tissues take dye apart from each other (`recolour`).
+3. In half of the tiles tissues take dye apart from each other (`recolour`), in half of them
+   they get textures apart from each other (`roughen`).
 4. Light, focus and noise are those of another scanner.
 
 The ranges are far wider than any one laboratory: a network that cannot trust colour must learn
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsi_pipeline.train.recolour import recolour
+from wsi_pipeline.train.roughen import roughen_tissues
 
 Rgb = NDArray[np.uint8]
 
@@ -34,6 +36,8 @@ _SHAKES = (0.03, 0.08, 0.16)
 _REACH_PX = 3
 RECOLOURED = 0.5
 """Share of tiles whose tissues are recoloured each by itself."""
+ROUGHENED = 0.5
+"""Share of tiles whose tissues get a texture each for itself."""
 # Share of tiles on glass that is not clear: rinsed dye, mounting medium, lamp.
 _TINTED = 0.3
 
@@ -56,6 +60,7 @@ def augment(
     edge_px: int,
     rng: np.random.Generator,
     recoloured: float = RECOLOURED,
+    roughened: float = ROUGHENED,
 ) -> tuple[Rgb, Rgb]:
     """Cut a varied tile out of the middle of a window.
 
@@ -71,6 +76,8 @@ def augment(
         Source of chance; the same state gives the same tile.
     recoloured
         How often labels take dye apart from each other.
+    roughened
+        How often they get textures apart from each other.
 
     Returns
     -------
@@ -85,6 +92,8 @@ def augment(
     density = -(light.clamp(min=1.0) / 255.0).log()
     if rng.random() < recoloured:
         density = recolour(density, found, rng)
+    if roughened and rng.random() < roughened:
+        density = roughen_tissues(density, found, rng)
     light = _vary_focus(_vary_stain(density, rng), rng)
     noise = rng.standard_normal(light.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 5.0))
     counts = (light + torch.from_numpy(noise)).round().clamp(0, 255).to(torch.uint8)
